@@ -1,0 +1,3 @@
+//! What would a user see.
+
+fn main() {}

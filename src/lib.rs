@@ -1,0 +1,3 @@
+//! Table of contents, in the order of a request.
+
+pub mod units;

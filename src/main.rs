@@ -1,0 +1,3 @@
+//! Starts the process; nothing that needs a test.
+
+fn main() {}
