@@ -3,3 +3,7 @@
 pub mod units;
 pub mod sys;
 pub mod ring;
+
+pub mod record;
+
+pub mod crossing;
