@@ -3,3 +3,6 @@
 pub mod units;
 
 pub mod wire;
+pub mod llm;
+pub mod route;
+pub mod balance;
