@@ -1,170 +1,20 @@
 //! A strict reader of JSON (RFC 8259) that validates everything and builds nothing.
 
-use std::borrow::Cow;
-use std::ops::Range;
+mod plain;
+mod syntax;
+mod text;
+
+use crate::llm::scan::plain::plain_length;
+
+pub(crate) use crate::llm::scan::syntax::Flaw;
+pub use crate::llm::scan::syntax::Syntax;
+pub use crate::llm::scan::text::Text;
 
 /// How many arrays and objects may be open at once; the same bound as serde_json's.
 pub const DEPTH_MAX: u32 = 127;
 
 /// A number shorter than this, with an exponent of at most two digits, cannot leave the range of an `f64`.
 const TAME_NUMBER_BYTES_MAX: usize = 200;
-
-/// What is wrong with a document at some byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Syntax {
-    /// Nothing but white space.
-    Empty,
-    /// Bytes that are not UTF-8.
-    NotUtf8,
-    /// The document ends before its value does.
-    EndsEarly,
-    /// Something that cannot begin a value.
-    NoValue,
-    /// A member of an object that does not begin with a string.
-    NoKey,
-    /// A key without its colon.
-    NoColon,
-    /// A member of an object that is followed by neither a comma nor a brace.
-    NoCommaOrBrace,
-    /// An element of an array that is followed by neither a comma nor a bracket.
-    NoCommaOrBracket,
-    /// A control character as itself inside a string.
-    ControlCharacter,
-    /// A backslash that begins no escape.
-    BadEscape,
-    /// Half of a surrogate pair.
-    LoneSurrogate,
-    /// A number that is not written as JSON wants it.
-    BadNumber,
-    /// A number greater than an `f64` can hold.
-    NumberTooLarge,
-    /// Something after the end of the value.
-    TrailingText,
-    /// More than [`DEPTH_MAX`] arrays and objects inside each other.
-    TooDeep,
-}
-
-impl Syntax {
-    /// What is wrong, as the end of a sentence, with what to write instead.
-    #[must_use]
-    pub const fn explain(self) -> &'static str {
-        match self {
-            Self::Empty => "the body is empty; send a JSON object",
-            Self::NotUtf8 => "these bytes are not UTF-8; encode the body as UTF-8",
-            Self::EndsEarly => {
-                "the body ends in the middle of a value; check that it was sent whole and that every string, array and object is closed"
-            }
-            Self::NoValue => {
-                "a value was expected here: a string in double quotes, a number, true, false, null, an array or an object"
-            }
-            Self::NoKey => {
-                "a key in double quotes was expected here (the last member takes no comma after it)"
-            }
-            Self::NoColon => "a colon was expected here, between key and value",
-            Self::NoCommaOrBrace => "a comma or \"}\" was expected here",
-            Self::NoCommaOrBracket => "a comma or \"]\" was expected here",
-            Self::ControlCharacter => {
-                "control characters must be escaped inside strings; write a line end as \\n and a tab as \\t"
-            }
-            Self::BadEscape => {
-                "this is no escape; write a backslash as \\\\ and other characters as they are or as \\u and four hexadecimal digits"
-            }
-            Self::LoneSurrogate => {
-                "this is half of a surrogate pair; write both halves, or the character itself"
-            }
-            Self::BadNumber => {
-                "this is no JSON number; write digits without leading zeros or a plus sign, and digits on both sides of a decimal point"
-            }
-            Self::NumberTooLarge => {
-                "this number is out of range; write one between -1.7e308 and 1.7e308"
-            }
-            Self::TrailingText => "the JSON value has ended before this; send exactly one value",
-            Self::TooDeep => {
-                "arrays and objects are nested too deeply; at most 127 levels are allowed"
-            }
-        }
-    }
-}
-
-/// Where a document stopped being JSON, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Flaw {
-    /// Bytes from the start of the document.
-    pub(crate) offset: usize,
-    /// What is wrong there.
-    pub(crate) what: Syntax,
-}
-
-/// A string as it stands in a body, not yet decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text<'b> {
-    /// Where it is in the body, quotes included.
-    pub span: Range<usize>,
-    /// The text between the quotes, as written.
-    pub raw: &'b str,
-    /// Whether `raw` has escapes, so that it differs from what it means.
-    pub has_escapes: bool,
-}
-
-impl<'b> Text<'b> {
-    /// What the text means. Allocates only where there are escapes.
-    #[must_use]
-    pub fn decode(&self) -> Cow<'b, str> {
-        if self.has_escapes { Cow::Owned(self.chars().collect()) } else { Cow::Borrowed(self.raw) }
-    }
-
-    /// The characters of what the text means.
-    pub(crate) fn chars(&self) -> Chars<'b> {
-        Chars { rest: self.raw }
-    }
-}
-
-/// The characters of a validated string, its escapes resolved.
-pub(crate) struct Chars<'b> {
-    rest: &'b str,
-}
-
-impl Chars<'_> {
-    fn hex(&mut self) -> u32 {
-        let (digits, rest) = self.rest.split_at_checked(4).unwrap_or((self.rest, ""));
-        self.rest = rest;
-        u32::from_str_radix(digits, 16).unwrap_or(0)
-    }
-
-    fn unicode(&mut self) -> char {
-        let mut code = self.hex();
-        if (0xd800..0xdc00).contains(&code) {
-            self.rest = self.rest.strip_prefix("\\u").unwrap_or("");
-            let low = self.hex().wrapping_sub(0xdc00) & 0x3ff;
-            code = 0x1_0000 + ((code - 0xd800) << 10) + low;
-        }
-        char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
-    }
-}
-
-impl Iterator for Chars<'_> {
-    type Item = char;
-
-    fn next(&mut self) -> Option<char> {
-        let mut chars = self.rest.chars();
-        let first = chars.next()?;
-        if first != '\\' {
-            self.rest = chars.as_str();
-            return Some(first);
-        }
-        let escape = chars.next()?;
-        self.rest = chars.as_str();
-        Some(match escape {
-            'b' => '\u{8}',
-            'f' => '\u{c}',
-            'n' => '\n',
-            'r' => '\r',
-            't' => '\t',
-            'u' => self.unicode(),
-            itself => itself,
-        })
-    }
-}
 
 /// A value that was passed over; arrays and objects keep nothing.
 #[derive(Debug, PartialEq)]
@@ -510,59 +360,4 @@ impl<'b> Scan<'b> {
             (count, _) => Ok(count),
         }
     }
-}
-
-/// Length of the run of bytes at the start of `bytes` that mean themselves inside a string.
-fn plain_length(bytes: &[u8]) -> usize {
-    let mut length = 0;
-    let mut rest = bytes;
-    for _ in 0..4 {
-        let Some((word, after)) = rest.split_first_chunk::<8>() else { break };
-        let stops = stops_in(u64::from_le_bytes(*word));
-        if stops != 0 {
-            return length + (stops.trailing_zeros() / 8) as usize;
-        }
-        length += 8;
-        rest = after;
-    }
-    let (blocks, _) = rest.as_chunks::<32>();
-    for block in blocks {
-        if has_stop(block) {
-            break;
-        }
-        length += 32;
-    }
-    let rest = bytes.get(length..).unwrap_or_default();
-    let (words, tail) = rest.as_chunks::<8>();
-    for word in words {
-        let stops = stops_in(u64::from_le_bytes(*word));
-        if stops != 0 {
-            return length + (stops.trailing_zeros() / 8) as usize;
-        }
-        length += 8;
-    }
-    length + tail.iter().take_while(|&&byte| !is_stop(byte)).count()
-}
-
-const fn is_stop(byte: u8) -> bool {
-    byte == b'"' || byte == b'\\' || byte < 0x20
-}
-
-/// Whether any of the bytes is a stop; written so that it compiles to vector instructions.
-fn has_stop(block: &[u8; 32]) -> bool {
-    block.iter().fold(0, |found, &byte| {
-        found | u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20)
-    }) != 0
-}
-
-/// The high bit of each byte that is a stop; above the lowest one there may be false ones.
-const fn stops_in(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = ONES << 7;
-    let quotes = word ^ (ONES * 0x22);
-    let backslashes = word ^ (ONES * 0x5c);
-    let stops = (quotes.wrapping_sub(ONES) & !quotes)
-        | (backslashes.wrapping_sub(ONES) & !backslashes)
-        | (word.wrapping_sub(ONES * 0x20) & !word);
-    stops & HIGHS
 }
