@@ -8,6 +8,7 @@ use crate::ring::listen::Listener;
 use crate::units::ShardId;
 
 pub mod client;
+pub mod incoming;
 
 /// Connections taken in one turn, so that those that stand are served in between.
 const TAKEN_PER_TURN: usize = 64;

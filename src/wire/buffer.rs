@@ -50,6 +50,11 @@ impl Buffer {
         }
     }
 
+    /// Keeps the first `count` bytes and drops the others.
+    pub fn truncate(&mut self, count: usize) {
+        self.end = self.end.min(self.start + count);
+    }
+
     /// Room for more bytes after those that wait; [`Self::fill`] says how many were put there.
     pub fn room(&mut self) -> &mut [u8] {
         self.bytes.get_mut(self.end..).unwrap_or_default()
