@@ -1,3 +1,4 @@
 //! Table of contents, in the order of a request.
 
 pub mod units;
+pub mod wire;
