@@ -13,7 +13,4 @@ pub mod upstream;
 pub mod relay;
 pub mod record;
 
-pub mod snapshot;
 pub mod crossing;
-
-pub mod shard;
