@@ -129,6 +129,37 @@ pub fn destination(method: Method, path: &str) -> Result<Destination<'_>, Unrout
     }
 }
 
+/// The path at which a model, by its name upstream, is invoked: the inverse of [`Destination::Invoke`].
+#[must_use]
+pub fn of_invoke(model: &str, version: Option<&str>) -> String {
+    let mut path = String::from(MODELS);
+    path.push('/');
+    encode(model, &mut path);
+    if let Some(version) = version {
+        path.push_str("/versions/");
+        encode(version, &mut path);
+    }
+    path.push_str("/invoke");
+    path
+}
+
+/// Percent-encodes all but the unreserved characters (RFC 3986 section 2.3).
+fn encode(text: &str, path: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                path.push(char::from(byte));
+            }
+            _ => {
+                path.push('%');
+                for digit in [byte >> 4, byte & 15] {
+                    path.push(char::from_digit(digit.into(), 16).unwrap_or('0').to_ascii_uppercase());
+                }
+            }
+        }
+    }
+}
+
 /// `model` or `model/versions/version`.
 fn invoke(path: &str) -> Result<Destination<'_>, Unroutable> {
     if let Some((before, version)) = path.rsplit_once('/')
@@ -252,6 +283,16 @@ mod tests {
         let wrong = Err(Unroutable::WrongMethod { allow: "GET, HEAD" });
         assert_eq!(destination(Method::Post, "/v1/models"), wrong);
         assert_eq!(destination(Method::Delete, "/v1/models/a"), wrong);
+    }
+
+    #[test]
+    fn a_path_that_is_written_is_read_the_same() {
+        for model in ["a", "meta-llama/Llama-3", "模 100%", "a/invoke", "x/versions/1"] {
+            for version in [None, Some("1"), Some("a/b")] {
+                let path = of_invoke(model, version);
+                assert_eq!(destination(Method::Post, &path), Ok(invoke(model, version)), "{path}");
+            }
+        }
     }
 
     #[test]
