@@ -78,20 +78,39 @@ impl<'b> Scan<'b> {
     }
 
     /// The next key; its value begins where the scan then is.
+    #[inline]
     pub(crate) fn key(&mut self) -> Result<Text<'b>, Flaw> {
-        match self.next_byte() {
-            Some(b'"') => {}
-            Some(_) => return Err(self.flaw(Syntax::NoKey)),
-            None => return Err(self.flaw(Syntax::EndsEarly)),
-        }
+        self.begin_key()?;
         let key = self.string()?;
+        self.end_key()?;
+        Ok(key)
+    }
+
+    #[inline]
+    fn skip_key(&mut self) -> Result<(), Flaw> {
+        self.begin_key()?;
+        self.string_end()?;
+        self.end_key()
+    }
+
+    #[inline]
+    fn begin_key(&mut self) -> Result<(), Flaw> {
+        match self.next_byte() {
+            Some(b'"') => Ok(()),
+            Some(_) => Err(self.flaw(Syntax::NoKey)),
+            None => Err(self.flaw(Syntax::EndsEarly)),
+        }
+    }
+
+    #[inline]
+    fn end_key(&mut self) -> Result<(), Flaw> {
         match self.next_byte() {
             Some(b':') => self.at += 1,
             Some(_) => return Err(self.flaw(Syntax::NoColon)),
             None => return Err(self.flaw(Syntax::EndsEarly)),
         }
         self.next_byte();
-        Ok(key)
+        Ok(())
     }
 
     /// After a member of an object: whether another follows; if not, the object has been left.
@@ -111,6 +130,7 @@ impl<'b> Scan<'b> {
     }
 
     /// Reads the value that begins here.
+    #[inline]
     pub(crate) fn value(&mut self) -> Result<Value<'b>, Flaw> {
         match self.byte() {
             Some(b'"') => Ok(Value::Text(self.string()?)),
@@ -141,7 +161,7 @@ impl<'b> Scan<'b> {
                 }
                 Some(b'{') => {
                     if self.enter_object()? {
-                        self.key()?;
+                        self.skip_key()?;
                         continue;
                     }
                 }
@@ -167,7 +187,7 @@ impl<'b> Scan<'b> {
         while self.depth > outside {
             if self.arrays & 1 == 0 {
                 if self.has_more_members()? {
-                    self.key()?;
+                    self.skip_key()?;
                     return Ok(true);
                 }
                 continue;
@@ -230,6 +250,7 @@ impl<'b> Scan<'b> {
     }
 
     /// The string whose opening quote is here.
+    #[inline]
     fn string(&mut self) -> Result<Text<'b>, Flaw> {
         let start = self.at;
         let has_escapes = self.string_end()?;
