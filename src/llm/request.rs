@@ -43,7 +43,8 @@ impl<'b> Ask<'b> {
 /// Reads what `body` asks for. Validates all of it in one pass and allocates nothing.
 ///
 /// A body is valid JSON here exactly if serde_json reads it as a `Value`; beyond that it must be an object in which
-/// the keys of [`Ask`] have their types, and are there once. Only keys of the outermost object count.
+/// the keys of [`Ask`] have their types and are there once, in lower case. Only keys of the outermost object count.
+/// Keys are compared as they read when decoded, so that no escape hides one.
 ///
 /// # Errors
 ///

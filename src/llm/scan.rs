@@ -43,10 +43,11 @@ impl<'b> Scan<'b> {
         let text = str::from_utf8(body)
             .map_err(|error| Flaw { offset: error.valid_up_to(), what: Syntax::NotUtf8 })?;
         let mut scan = Self { text, bytes: body, at: 0, depth: 0, arrays: 0 };
-        if scan.next_byte().is_none() {
-            return Err(scan.flaw(Syntax::Empty));
+        match scan.next_byte() {
+            None => Err(scan.flaw(Syntax::Empty)),
+            Some(_) if text.starts_with('\u{feff}') => Err(scan.flaw(Syntax::ByteOrderMark)),
+            Some(_) => Ok(scan),
         }
-        Ok(scan)
     }
 
     /// Bytes read so far.
