@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::llm::dialect::Dialect;
 use crate::llm::dialect::Operation;
 use crate::wire::head::Method;
 
@@ -24,6 +25,37 @@ pub enum Destination<'p> {
         /// Its name or alias, percent-decoded.
         model: Cow<'p, str>,
     },
+}
+
+impl Destination<'_> {
+    /// Its name in metrics and records.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Generate(operation) => operation.name(),
+            Self::Invoke { .. } => "invoke",
+            Self::ListModels => "list_models",
+            Self::DescribeModel { .. } => "describe_model",
+        }
+    }
+
+    /// The dialect in which its clients expect errors; OpenAI's where the path belongs to no dialect.
+    #[must_use]
+    pub const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Generate(operation) => operation.dialect(),
+            Self::Invoke { .. } | Self::ListModels | Self::DescribeModel { .. } => Dialect::OpenAi,
+        }
+    }
+}
+
+/// The dialect for errors about a path that leads nowhere: that of the operation it begins with.
+#[must_use]
+pub fn dialect(path: &str) -> Dialect {
+    match path.strip_prefix(Operation::Messages.path()) {
+        Some(rest) if rest.is_empty() || rest.starts_with(['/', '?']) => Dialect::Anthropic,
+        _ => Dialect::OpenAi,
+    }
 }
 
 /// Why a path leads nowhere.
@@ -335,6 +367,17 @@ mod tests {
         ] {
             assert_eq!(destination(Method::Post, path), Err(Unroutable::UnknownPath), "{path}");
         }
+    }
+
+    #[test]
+    fn errors_are_in_the_dialect_of_the_path() {
+        assert_eq!(dialect("/v1/messages/count_tokens"), Dialect::Anthropic);
+        assert_eq!(dialect("/v1/messages?beta=true"), Dialect::Anthropic);
+        assert_eq!(dialect("/v1/messagesx"), Dialect::OpenAi);
+        let list = destination(Method::Get, "/v1/models").unwrap();
+        assert_eq!((list.dialect(), list.name()), (Dialect::OpenAi, "list_models"));
+        let messages = destination(Method::Post, "/v1/messages").unwrap();
+        assert_eq!((messages.dialect(), messages.name()), (Dialect::Anthropic, "messages"));
     }
 
     #[test]
