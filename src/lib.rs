@@ -6,3 +6,5 @@ pub mod wire;
 pub mod llm;
 pub mod route;
 pub mod balance;
+pub mod config;
+pub mod snapshot;
