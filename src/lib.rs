@@ -5,3 +5,5 @@ pub mod units;
 pub mod record;
 
 pub mod crossing;
+
+pub mod control;
