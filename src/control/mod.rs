@@ -1,3 +1,5 @@
 //! The control thread.
 
+pub mod log;
 pub mod metrics;
+pub mod names;
