@@ -156,6 +156,11 @@ impl LaneCell {
         self.0
     }
 
+    /// Every cell, in the order of `index()`.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..LANE_CELLS).map(Self)
+    }
+
     /// The cell of bucket `bucket`; a number past the last bucket means the last.
     #[must_use]
     pub fn bucket(histogram: Histogram, bucket: usize) -> Self {
