@@ -1,0 +1,4 @@
+//! Are the pure parts right on files? Each module takes a folder of `files`.
+
+mod reader;
+mod wire;
