@@ -1,7 +1,16 @@
 //! Table of contents, in the order of a request.
 
 pub mod units;
+pub mod sys;
+pub mod ring;
 
+pub mod accept;
+pub mod wire;
+pub mod llm;
+pub mod route;
+pub mod balance;
+pub mod upstream;
+pub mod relay;
 pub mod record;
 
 pub mod crossing;
