@@ -13,4 +13,8 @@ pub mod upstream;
 pub mod relay;
 pub mod record;
 
+pub mod config;
+pub mod snapshot;
 pub mod crossing;
+
+pub mod shard;

@@ -2,21 +2,16 @@
 //!
 //! Invariant: nothing here is on the path of a request. If this thread waits, fails or ends, shards keep serving.
 
-<<<<<<< HEAD
+mod admin;
 pub mod check;
 pub mod file;
 pub mod log;
 pub mod metrics;
 pub mod names;
-pub mod resolve;
-pub mod watch;
-=======
-mod admin;
-pub mod log;
-pub mod metrics;
-pub mod names;
 mod process;
+pub mod resolve;
 mod state;
+pub mod watch;
 
 use std::io;
 use std::net::SocketAddr;
@@ -384,4 +379,3 @@ impl Desk {
         Some(ExitReason::DrainTimedOut { connections_open })
     }
 }
->>>>>>> observe

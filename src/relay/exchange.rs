@@ -147,7 +147,8 @@ impl Exchange<'_> {
     /// Waits for one of the things that move this exchange on.
     async fn wait(&mut self, interest: Interest, deadline: Moment) -> Wake {
         let is_half_closed = self.client.is_half_closed();
-        let look = if is_half_closed { clock::now().after(HALF_CLOSED_LOOK) } else { Moment::NEVER };
+        let look =
+            if is_half_closed { clock::now().after(HALF_CLOSED_LOOK) } else { Moment::NEVER };
         self.link.set_deadline(deadline.min(look));
         let reads_ahead = self.client.input.len() < AHEAD_BYTES_MAX;
         poll_fn(|cx| self.poll(cx, interest, reads_ahead)).await

@@ -376,7 +376,8 @@ impl Response {
         let scan = scanner.feed(content);
         self.events += u64::from(scan.events);
         self.has_said_done |= scan.is_done;
-        let (whole, begun) = content.split_at_checked(scan.boundary.unwrap_or(0)).unwrap_or((content, &[]));
+        let (whole, begun) =
+            content.split_at_checked(scan.boundary.unwrap_or(0)).unwrap_or((content, &[]));
         let before = out.len();
         if !whole.is_empty() {
             self.is_split = false;

@@ -185,7 +185,9 @@ fn encode(text: &str, path: &mut String) {
             _ => {
                 path.push('%');
                 for digit in [byte >> 4, byte & 15] {
-                    path.push(char::from_digit(digit.into(), 16).unwrap_or('0').to_ascii_uppercase());
+                    path.push(
+                        char::from_digit(digit.into(), 16).unwrap_or('0').to_ascii_uppercase(),
+                    );
                 }
             }
         }

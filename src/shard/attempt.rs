@@ -60,12 +60,7 @@ pub(super) struct Attempts<'r> {
 }
 
 impl<'r> Attempts<'r> {
-    pub(super) fn new(
-        shard: &'r Shard,
-        world: &'r World,
-        plan: &'r Plan,
-        arrived: Moment,
-    ) -> Self {
+    pub(super) fn new(shard: &'r Shard, world: &'r World, plan: &'r Plan, arrived: Moment) -> Self {
         let model = world.snapshot.model(plan.model);
         let deadlines = Deadlines {
             first_byte: arrived.after(model.deadlines.first_byte),
@@ -227,7 +222,8 @@ async fn connection(
     let deadline = began.after(attempts.model.deadlines.connect).min(attempts.deadlines.first_byte);
     let tls = endpoint.tls.as_ref();
     let tls = tls.map(|tls| Tls { config: &tls.config, server_name: &tls.server_name });
-    let opened = open_while_wanted(&endpoint.addresses, tls.as_ref(), deadline, client, shard).await?;
+    let opened =
+        open_while_wanted(&endpoint.addresses, tls.as_ref(), deadline, client, shard).await?;
     entry.connected(began);
     shard.page.add(ShardCounter::PoolOpened, 1);
     Ok(opened)

@@ -113,7 +113,8 @@ impl<'s> Entry<'s> {
         self.record.events = response.events;
         self.record.bytes_down = response.content_bytes;
         self.record.ttft = progress.first_content.map(|moment| moment.since(self.arrived));
-        let up = progress.sent_up.map_or_else(Default::default, |moment| moment.since(self.arrived));
+        let up =
+            progress.sent_up.map_or_else(Default::default, |moment| moment.since(self.arrived));
         let connect = self.record.upstream_connect.unwrap_or_default();
         self.record.overhead = up.saturating_sub(connect) + progress.first_passing;
         self.close(outcome.err(), response.status);

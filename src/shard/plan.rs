@@ -187,7 +187,7 @@ fn unreadable(why: Unreadable) -> Refusal {
     why.explain(&mut message);
     let mut refusal = Refusal::new(400, "invalid_body", message);
     refusal.param = why.param();
-    refusal.code = why.code();
+    refusal.code = Some(why.code());
     refusal
 }
 

@@ -3,8 +3,10 @@
 use crate::accept::client::Client;
 use crate::accept::incoming;
 use crate::accept::incoming::Outline;
+use crate::llm::dialect::ErrorText;
 use crate::record::Fault;
 use crate::relay::reply;
+use crate::relay::reply::Reply;
 use crate::shard::Shard;
 use crate::shard::World;
 use crate::shard::attempt;
@@ -14,8 +16,6 @@ use crate::shard::plan;
 use crate::shard::plan::Decision;
 use crate::shard::plan::Plan;
 use crate::shard::plan::Refusal;
-use crate::llm::dialect::ErrorText;
-use crate::relay::reply::Reply;
 use crate::wire::head::Method;
 use crate::wire::head::Version;
 
@@ -35,7 +35,8 @@ pub(super) async fn serve(shard: &Shard, client: &mut Client, outline: Outline) 
     let world = shard.world(); // one snapshot from here to the end
     let limits = world.limits();
     let mut entry = Entry::begin(shard);
-    let speaker = Speaker { shard, outline, may_persist: outline.is_keep_alive && world.is_serving() };
+    let speaker =
+        Speaker { shard, outline, may_persist: outline.is_keep_alive && world.is_serving() };
 
     // The body: only if there is somebody to give it to.
     if let Err(refusal) = plan::look(client.input.filled(), &outline, &limits) {
@@ -107,7 +108,8 @@ impl Speaker<'_> {
         let id = entry.id();
         entry.refused(refusal);
         let is_keep_alive = self.may_persist && has_body;
-        let reply = Reply { allow: refusal.allow, ..self.reply(refusal.status, &id, is_keep_alive) };
+        let reply =
+            Reply { allow: refusal.allow, ..self.reply(refusal.status, &id, is_keep_alive) };
         let text = ErrorText {
             status: refusal.status,
             message: &refusal.message,

@@ -97,6 +97,8 @@ pub struct Listen {
     pub idle_timeout: Duration,
     /// The longest gap between two pieces of a request body.
     pub body_timeout: Duration,
+    /// How long a client may read nothing of what waits for it.
+    pub write_timeout: Duration,
 }
 
 /// A model, or one version of it.

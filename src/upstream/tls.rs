@@ -65,7 +65,11 @@ pub(super) async fn handshake(
 }
 
 fn failure(error: io::Error) -> Failure {
-    if error.kind() == io::ErrorKind::TimedOut { Failure::TimedOut } else { Failure::Refused(error) }
+    if error.kind() == io::ErrorKind::TimedOut {
+        Failure::TimedOut
+    } else {
+        Failure::Refused(error)
+    }
 }
 
 impl Session {
