@@ -17,6 +17,7 @@ use std::time::Duration;
 use crate::accept;
 use crate::accept::Pause;
 use crate::crossing::gauges::SharedPage;
+use crate::knobs::SHARDS_MAX;
 use crate::crossing::publish::Inlet;
 use crate::crossing::records;
 use crate::record::counters::ShardCounter;
@@ -226,8 +227,6 @@ fn enter(shard: &Rc<Shard>, connection: OwnedFd) {
     hold(shard, connection);
 }
 
-/// Shards a process may have.
-pub const SHARDS_MAX: usize = 256;
 
 fn hold(shard: &Rc<Shard>, connection: OwnedFd) {
     if shard.page.load(ShardCounter::ConnectionsOpen) >= shard.connections_max {
