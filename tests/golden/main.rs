@@ -1,4 +1,5 @@
 //! Are the pure parts right on files? Each module takes a folder of `files`.
 
+mod differential;
 mod reader;
 mod wire;

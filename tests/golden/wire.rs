@@ -57,6 +57,20 @@ fn every_file_is_read_as_it_says() {
     assert!(is_writing || wrong.is_empty(), "\n{wrong}");
 }
 
+/// The bytes of every case that is a message.
+pub(crate) fn messages() -> Vec<(Side, Vec<u8>)> {
+    let mut messages = Vec::new();
+    for path in files() {
+        let text = std::fs::read_to_string(&path).expect("a golden file can be read");
+        for case in parse_file(&text).1 {
+            if let Kind::Message(side) = case.kind {
+                messages.push((side, unescape(&case.lines.concat())));
+            }
+        }
+    }
+    messages
+}
+
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/files/wire");
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
