@@ -228,6 +228,48 @@ impl Dice {
     }
 }
 
+/// The message with one to three changes of the kind that readers disagree about.
+pub(crate) fn change(bytes: &[u8], dice: &mut Dice) -> Vec<u8> {
+    const PIECES: [&[u8]; 24] = [
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b"\r\n\r\n",
+        b" ",
+        b"\t",
+        b":",
+        b",",
+        b";",
+        b"0",
+        b"5",
+        b"f",
+        b"-",
+        b"+",
+        b"a",
+        b"\0",
+        b"\x80",
+        b"%",
+        b"#",
+        b"?",
+        b"chunked",
+        b"Content-Length: 3\r\n",
+        b"close",
+        b"HTTP/1.1",
+    ];
+    let mut changed = bytes.to_vec();
+    for _ in 0..dice.up_to(3) {
+        let at = dice.up_to(changed.len() + 1) - 1;
+        let piece = PIECES[dice.up_to(PIECES.len()) - 1];
+        let removed = at..changed.len().min(at + dice.up_to(3) - 1);
+        match dice.up_to(3) {
+            1 => drop(changed.splice(at..at, piece.iter().copied())),
+            2 => drop(changed.splice(removed, piece.iter().copied())),
+            _ => drop(changed.splice(removed, [])),
+        }
+    }
+    changed
+}
+
 #[test]
 fn all_at_once_is_the_same_as_in_one_piece() {
     let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n";
