@@ -83,7 +83,7 @@ impl Response {
     pub fn new(asked: Asked) -> Self {
         Self {
             asked,
-            search: HeadSearch::default(),
+            search: HeadSearch::for_response(),
             held: Buffer::default(),
             body: None,
             frame: Frame::Plain,
@@ -240,7 +240,7 @@ impl Response {
                 return Err(Malformed::BareLineFeed);
             };
             used += head.bytes;
-            self.search = HeadSearch::default();
+            self.search = HeadSearch::for_response();
             if head.status >= 200 {
                 self.begin(&head, out);
                 return Ok(used);
