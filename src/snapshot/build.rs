@@ -60,7 +60,10 @@ pub fn build(
     number: u64,
 ) -> Result<Snapshot, Vec<Error>> {
     let mut errors = Vec::new();
-    let route = table(file, &mut errors);
+    let route = table(file).unwrap_or_else(|clashes| {
+        errors.extend(clashes);
+        route::Table::default()
+    });
     let mut credentials = Vec::new();
     let mut trusts = Vec::new();
     for upstream in &file.upstreams {
@@ -109,7 +112,13 @@ pub fn build(
     })
 }
 
-fn table(file: &File, errors: &mut Vec<Error>) -> route::Table {
+/// Every name that two models of a file want. Part of [`build`], and of use before it on a file that has other errors.
+#[must_use]
+pub fn clashes(file: &File) -> Vec<Error> {
+    table(file).err().unwrap_or_default()
+}
+
+fn table(file: &File) -> Result<route::Table, Vec<Error>> {
     let entries: Vec<route::Entry<'_>> = file
         .models
         .iter()
@@ -120,25 +129,22 @@ fn table(file: &File, errors: &mut Vec<Error>) -> route::Table {
             is_default: false,
         })
         .collect();
-    let conflicts = match route::Table::new(&entries) {
-        Ok(table) => return table,
-        Err(conflicts) => conflicts,
-    };
     let describe = |index: usize| {
         let line = file.models.get(index).map_or(0, |model| model.place.line);
         format!("model[{index}] (line {line})")
     };
-    for conflict in &conflicts {
-        let later = match conflict {
-            route::Conflict::SameModel { second, .. }
-            | route::Conflict::SameName { second, .. }
-            | route::Conflict::TwoDefaults { second, .. } => *second,
-            route::Conflict::EmptyName { first } => *first,
+    let explain = |conflict: &route::Conflict| {
+        let (called, later) = match conflict {
+            route::Conflict::SameModel { called, second, .. }
+            | route::Conflict::SameName { called, second, .. }
+            | route::Conflict::TwoDefaults { called, second, .. } => (called.as_str(), *second),
+            route::Conflict::EmptyName { first } => ("", *first),
         };
-        let place = file.models.get(later).map(|model| model.place.clone()).unwrap_or_default();
-        errors.push(file.error(&place, conflict.explain(describe)));
-    }
-    route::Table::default()
+        // An empty name is an error of the file, which says so itself.
+        let model = file.models.get(later).filter(|_| !called.is_empty())?;
+        Some(file.error(&model.place, conflict.explain(describe)))
+    };
+    route::Table::new(&entries).map_err(|conflicts| conflicts.iter().filter_map(explain).collect())
 }
 
 /// The field line that an upstream knows us by.
@@ -233,6 +239,7 @@ fn upstream(
         balance: upstream.balance,
         credential,
         credential_from: upstream.api_key.as_ref().map(|key| key.from.describe()),
+        ca: upstream.ca.as_ref().map(|ca| ca.path.display().to_string()),
         pool: PoolLimits {
             idle_max: upstream.pool.idle_max,
             idle: upstream.pool.idle,

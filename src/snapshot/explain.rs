@@ -1,6 +1,7 @@
 //! What would happen to a request, and why: the decisions are pure, so they can be asked without a request.
 
 use crate::llm::dialect::Dialect;
+use crate::llm::dialect::Operation;
 use crate::route::path;
 use crate::route::path::Destination;
 use crate::snapshot::Model;
@@ -168,8 +169,9 @@ impl Explanation {
             return;
         };
         let model = snapshot.model(id);
-        let how = if model.aliases.iter().any(|alias| alias == name) { "alias" } else { "name" };
-        self.step(format!("\"{name}\" is a {how} of the model {}", model.label()));
+        let how =
+            if model.aliases.iter().any(|alias| alias == name) { "an alias" } else { "a name" };
+        self.step(format!("\"{name}\" is {how} of the model {}", model.label()));
         self.relay(snapshot, model, name, operation);
     }
 
@@ -179,6 +181,13 @@ impl Explanation {
         let is_rewritten = !is_invoke && asked != model.upstream_model;
         let name = &upstream.name;
         self.step(format!("it is served by the upstream {name} ({})", upstream.dialect.name()));
+        let spoken = Operation::at_path(&self.path).map(Operation::dialect);
+        if let Some(spoken) = spoken.filter(|spoken| *spoken != upstream.dialect) {
+            let (path, there) = (spoken.name(), upstream.dialect.name());
+            self.step(format!(
+                "the path is of the dialect {path} and the upstream speaks {there}: nothing is translated"
+            ));
+        }
         self.step(if is_rewritten {
             format!("the body's model becomes \"{}\"", model.upstream_model)
         } else {

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 pub use build::World;
 pub use build::build;
+pub use build::clashes;
 pub use diff::diff;
 pub use diff::diff_outlines;
 pub use explain::Asked;
@@ -150,6 +151,8 @@ pub struct Upstream {
     pub credential: Option<Secret>,
     /// Where the credential came from, for people.
     pub credential_from: Option<String>,
+    /// Whose certificates we trust instead of the system's, for people.
+    pub ca: Option<String>,
     /// How connections are kept.
     pub pool: PoolLimits,
 }

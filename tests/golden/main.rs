@@ -1,0 +1,3 @@
+//! Are the pure parts right on files? Each module takes a folder of `files`.
+
+mod config;
