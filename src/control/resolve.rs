@@ -169,6 +169,8 @@ async fn ask(dns: &TokioResolver, host: &str) -> Answer {
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, dns.lookup_ip(host)).await;
     match answer {
         Err(_) => Err(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
+        Ok(Err(why)) if why.is_nx_domain() => Err("there is no such name".to_owned()),
+        Ok(Err(why)) if why.is_no_records_found() => Err("the name has no address".to_owned()),
         Ok(Err(why)) => Err(why.to_string()),
         Ok(Ok(found)) => {
             let addresses: BTreeSet<IpAddr> = found.iter().collect();

@@ -60,7 +60,7 @@ pub fn build(
     number: u64,
 ) -> Result<Snapshot, Vec<Error>> {
     let mut errors = Vec::new();
-    let route = table(file).unwrap_or_else(|clashes| {
+    let route = table(file, |_| true).unwrap_or_else(|clashes| {
         errors.extend(clashes);
         route::Table::default()
     });
@@ -115,10 +115,20 @@ pub fn build(
 /// Every name that two models of a file want. Part of [`build`], and of use before it on a file that has other errors.
 #[must_use]
 pub fn clashes(file: &File) -> Vec<Error> {
-    table(file).err().unwrap_or_default()
+    // Of a name that is missing or cannot be, the reading of the file has told already.
+    let is_clash = |conflict: &route::Conflict| match conflict {
+        route::Conflict::SameModel { called, .. }
+        | route::Conflict::SameName { called, .. }
+        | route::Conflict::TwoDefaults { called, .. } => !called.is_empty(),
+        route::Conflict::EmptyName { .. } | route::Conflict::AtInVersion { .. } => false,
+    };
+    table(file, is_clash).err().unwrap_or_default()
 }
 
-fn table(file: &File) -> Result<route::Table, Vec<Error>> {
+fn table(
+    file: &File,
+    is_told: impl Fn(&route::Conflict) -> bool,
+) -> Result<route::Table, Vec<Error>> {
     let entries: Vec<route::Entry<'_>> = file
         .models
         .iter()
@@ -134,17 +144,18 @@ fn table(file: &File) -> Result<route::Table, Vec<Error>> {
         format!("model[{index}] (line {line})")
     };
     let explain = |conflict: &route::Conflict| {
-        let (called, later) = match conflict {
-            route::Conflict::SameModel { called, second, .. }
-            | route::Conflict::SameName { called, second, .. }
-            | route::Conflict::TwoDefaults { called, second, .. } => (called.as_str(), *second),
-            route::Conflict::EmptyName { first } => ("", *first),
+        let later = match conflict {
+            route::Conflict::SameModel { second, .. }
+            | route::Conflict::SameName { second, .. }
+            | route::Conflict::TwoDefaults { second, .. } => *second,
+            route::Conflict::EmptyName { first } | route::Conflict::AtInVersion { first } => *first,
         };
-        // An empty name is an error of the file, which says so itself.
-        let model = file.models.get(later).filter(|_| !called.is_empty())?;
-        Some(file.error(&model.place, conflict.explain(describe)))
+        let place = file.models.get(later).map(|model| model.place.clone()).unwrap_or_default();
+        file.error(&place, conflict.explain(describe))
     };
-    route::Table::new(&entries).map_err(|conflicts| conflicts.iter().filter_map(explain).collect())
+    let is_told = |conflict: &&route::Conflict| is_told(conflict);
+    route::Table::new(&entries)
+        .map_err(|conflicts| conflicts.iter().filter(is_told).map(explain).collect())
 }
 
 /// The field line that an upstream knows us by.
@@ -361,6 +372,7 @@ fn listen(file: &File) -> Listen {
         head_timeout: listen.limits.head_timeout,
         idle_timeout: listen.limits.idle_timeout,
         body_timeout: listen.limits.body_timeout,
+        write_timeout: listen.limits.write_timeout,
     }
 }
 

@@ -62,6 +62,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// A world without models, for tests that need some snapshot.
+    #[cfg(test)]
+    pub(crate) fn empty() -> Self {
+        let (file, _) = config::read("", "empty.toml");
+        build(&file, &World::default(), &mut Ledger::default(), 0).expect("nothing is in it")
+    }
+
     /// A model of this snapshot.
     #[must_use]
     pub fn model(&self, id: ModelId) -> &Model {
@@ -98,6 +105,8 @@ pub struct Listen {
     pub idle_timeout: Duration,
     /// The longest gap between two pieces of a request body.
     pub body_timeout: Duration,
+    /// How long a client may read nothing of what waits for it.
+    pub write_timeout: Duration,
 }
 
 /// A model, or one version of it.
@@ -208,3 +217,6 @@ pub struct Deadlines {
     /// The whole request.
     pub whole: Duration,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
 //! Are the pure parts right on files? Each module takes a folder of `files`.
 
 mod config;
+mod reader;
+mod wire;
