@@ -175,13 +175,16 @@ pub fn run<S: Source>(options: Options<S>) -> ExitReason {
 async fn control<S: Source>(options: Options<S>) -> ExitReason {
     let Options { mut source, admin, shards, publisher, drain, commands, ready } = options;
     let mut tasks = JoinSet::new();
-    let orders = match orders(commands, &mut tasks) {
+    let mut orders = match orders(commands, &mut tasks) {
         Ok(orders) => orders,
         Err(error) => return ExitReason::System(error),
     };
-    let first = match source.read().await {
-        Ok(reading) => reading,
-        Err(errors) => return ExitReason::Config(errors),
+    let first = tokio::select! {
+        reading = source.read() => match reading {
+            Ok(reading) => reading,
+            Err(errors) => return ExitReason::Config(errors),
+        },
+        () = end(&mut orders) => return ExitReason::Stopped,
     };
     let address = admin.unwrap_or(first.admin);
     let bound = async {
@@ -199,7 +202,8 @@ async fn control<S: Source>(options: Options<S>) -> ExitReason {
     let access = AccessLog::default();
     let (reread, asked) = mpsc::channel(1);
     let (found, readings) = mpsc::channel(1);
-    let mut desk = Desk { shared, records, access, drain, reread, readings, ends_at: None };
+    let (is_watching, ends_at) = (true, None);
+    let mut desk = Desk { shared, records, access, drain, reread, readings, is_watching, ends_at };
     if let Some(snapshot) = desk.adopt(first) {
         tasks.spawn(admin::serve(listener, desk.shared.clone()));
         ready(Ready { admin: address, snapshot });
@@ -211,10 +215,7 @@ async fn control<S: Source>(options: Options<S>) -> ExitReason {
 }
 
 /// Signals and the process's own commands, as one queue.
-fn orders(
-    mut commands: Commands,
-    tasks: &mut JoinSet<()>,
-) -> io::Result<mpsc::Receiver<Command>> {
+fn orders(mut commands: Commands, tasks: &mut JoinSet<()>) -> io::Result<mpsc::Receiver<Command>> {
     let (sender, orders) = mpsc::channel(COMMANDS_MAX);
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -234,6 +235,16 @@ fn orders(
         }
     });
     Ok(orders)
+}
+
+/// Waits until somebody says to end; there is nothing else to obey before the first snapshot.
+async fn end(orders: &mut mpsc::Receiver<Command>) {
+    while let Some(command) = orders.recv().await {
+        if command != Command::Reread {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Reads the source whenever it has changed or somebody asks.
@@ -261,6 +272,8 @@ struct Desk {
     drain: Duration,
     reread: mpsc::Sender<()>,
     readings: mpsc::Receiver<Result<Reading, Vec<String>>>,
+    /// Readings may still come.
+    is_watching: bool,
     /// When the drain deadline passes; none as long as requests are served.
     ends_at: Option<Instant>,
 }
@@ -276,7 +289,10 @@ impl Desk {
                         return ExitReason::Stopped;
                     }
                 }
-                Some(reading) = self.readings.recv() => self.take(reading),
+                reading = self.readings.recv(), if self.is_watching => match reading {
+                    Some(reading) => self.take(reading),
+                    None => self.stop_watching(),
+                },
                 () = time::sleep(tick) => {}
             }
             self.fetch();
@@ -329,6 +345,14 @@ impl Desk {
         }
     }
 
+    /// The task that reads has ended by a bug of its own: all goes on with what is published.
+    fn stop_watching(&mut self) {
+        self.is_watching = false;
+        let error = "the configuration is not watched any more because of a bug".to_owned();
+        tracing::error!("{error}");
+        self.shared.lock().refuse(vec![error]);
+    }
+
     /// Publishes a reading's snapshot, if it has one, and follows its access log.
     fn adopt(&mut self, reading: Reading) -> Option<Arc<Snapshot>> {
         self.access.aim(reading.access_log);
@@ -375,3 +399,6 @@ impl Desk {
         Some(ExitReason::DrainTimedOut { connections_open })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,6 +74,15 @@ impl State {
         }
     }
 
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Notes that everything was read again and nothing had changed.
+    pub(crate) fn confirm(&mut self) {
+        self.numbers.is_last_reload_successful = true;
+    }
+
     /// Gives `snapshot` to every shard. `changes` says for people what is new in it.
     pub(crate) fn publish(&mut self, snapshot: Snapshot, changes: Vec<String>) -> Arc<Snapshot> {
         self.learn(&snapshot);
@@ -189,7 +198,7 @@ impl State {
     fn learn(&mut self, snapshot: &Snapshot) {
         for model in &snapshot.models {
             if let Some(upstream) = snapshot.upstreams.get(model.upstream.index()) {
-                self.names.learn_lane(model.lane, &model_name(model), &upstream.name);
+                self.names.learn_lane(model.lane, &model.label(), &upstream.name);
             }
         }
         for endpoint in &snapshot.endpoints {
@@ -207,15 +216,7 @@ impl State {
     }
 
     fn sum(&self, counter: ShardCounter) -> u64 {
-        self.pages.iter().map(|page| page.load(counter)).sum()
-    }
-}
-
-/// `name`, or `name@version`: what tells this model from all others.
-pub(crate) fn model_name(model: &crate::snapshot::Model) -> String {
-    match &model.version {
-        Some(version) => format!("{}@{version}", model.name),
-        None => model.name.clone(),
+        self.loads(counter).into_iter().fold(0, u64::wrapping_add)
     }
 }
 

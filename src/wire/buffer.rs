@@ -67,7 +67,8 @@ impl Buffer {
 
     fn adopt(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
         let len = self.len();
-        if let (Some(to), Some(from)) = (bytes.get_mut(..len), self.bytes.get(self.start..self.end)) {
+        if let (Some(to), Some(from)) = (bytes.get_mut(..len), self.bytes.get(self.start..self.end))
+        {
             to.copy_from_slice(from);
         }
         std::mem::swap(&mut self.bytes, &mut bytes);
