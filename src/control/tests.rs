@@ -1,11 +1,9 @@
 //! Does control do its work, seen from outside: over the admin listener, with shards that are not any?
 
-use std::collections::VecDeque;
 use std::io::Read as _;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::mpsc as channel;
 use std::thread;
 use std::thread::JoinHandle;
@@ -17,30 +15,17 @@ use crate::crossing::publish::Phase;
 use crate::record::Record;
 use crate::record::counters::ShardCounter;
 
-type Script = Arc<Mutex<VecDeque<Result<Reading, Vec<String>>>>>;
-
-/// A source that gives what it was told to give, when it is asked.
-struct Scripted(Script);
-
-impl Source for Scripted {
-    async fn changed(&mut self) {
-        std::future::pending().await
-    }
-
-    async fn read(&mut self) -> Result<Reading, Vec<String>> {
-        let next = self.0.lock().unwrap().pop_front();
-        next.expect("the script goes on")
-    }
-}
-
-fn reading(number: u64) -> Reading {
-    Reading {
-        snapshot: Some(Snapshot { number, ..Snapshot::empty() }),
-        changes: vec![format!("this is number {number}")],
-        admin: ([127, 0, 0, 1], 0).into(),
-        access_log: None,
-    }
-}
+/// The shortest config there is.
+const CONFIG: &str = r#"
+[admin]
+address = "127.0.0.1:0"
+[[upstream]]
+name = "local"
+endpoints = [{ url = "http://127.0.0.1:9" }]
+[[model]]
+name = "m"
+upstream = "local"
+"#;
 
 /// A shard that adopts and does nothing else.
 struct Shard {
@@ -68,13 +53,16 @@ impl Shard {
 
 /// Control on a thread of its own.
 struct Running {
-    script: Script,
     remote: Remote,
     admin: SocketAddr,
     control: JoinHandle<ExitReason>,
 }
 
-fn start(readings: Vec<Result<Reading, Vec<String>>>, drain: Duration) -> (Running, Vec<Shard>) {
+fn start(drain: Duration) -> (Running, Vec<Shard>) {
+    start_with(Source::BuiltIn(CONFIG.to_owned()), drain)
+}
+
+fn start_with(source: Source, drain: Duration) -> (Running, Vec<Shard>) {
     let (publisher, inlets) = publish::channel(2).unwrap();
     let (mut shards, mut ends) = (Vec::new(), Vec::new());
     for inlet in inlets {
@@ -83,8 +71,6 @@ fn start(readings: Vec<Result<Reading, Vec<String>>>, drain: Duration) -> (Runni
         ends.push(ShardEnd { page: Arc::clone(&page), records: receiver });
         shards.push(Shard { page, records, inlet });
     }
-    let script: Script = Arc::new(Mutex::new(readings.into()));
-    let source = Scripted(Arc::clone(&script));
     let (remote, commands) = remote();
     let (told, ready) = channel::channel();
     let options = Options {
@@ -98,7 +84,7 @@ fn start(readings: Vec<Result<Reading, Vec<String>>>, drain: Duration) -> (Runni
     };
     let control = thread::spawn(|| run(options));
     let admin = ready.recv_timeout(Duration::from_secs(10)).unwrap().admin;
-    (Running { script, remote, admin, control }, shards)
+    (Running { remote, admin, control }, shards)
 }
 
 impl Running {
@@ -127,7 +113,7 @@ impl Running {
 
 #[test]
 fn pages_that_exist_and_pages_that_do_not() {
-    let (running, _shards) = start(vec![Ok(reading(1))], Duration::ZERO);
+    let (running, _shards) = start(Duration::ZERO);
     assert_eq!(running.ask("GET", "/healthz").0, 200);
     let (status, answer) = running.ask("HEAD", "/metrics");
     assert_eq!(status, 200);
@@ -138,7 +124,9 @@ fn pages_that_exist_and_pages_that_do_not() {
     let (status, answer) = running.ask("POST", "/metrics");
     assert_eq!(status, 405);
     assert!(answer.to_ascii_lowercase().contains("allow: get, head"), "{answer}");
-    assert_eq!(running.ask("GET", "/admin/explain?model=x&path=/v1/models").0, 200);
+    assert_eq!(running.ask("GET", "/admin/explain?model=m").0, 200);
+    let (_, answer) = running.ask("GET", "/admin/explain?model=m&format=json");
+    assert!(answer.contains("\"upstream\": \"local\""), "{answer}");
     assert_eq!(running.ask("GET", "/admin/explain?modle=x").0, 400);
     assert!(running.remote.tell(Command::Stop));
     assert!(matches!(running.control.join().unwrap(), ExitReason::Stopped));
@@ -146,7 +134,7 @@ fn pages_that_exist_and_pages_that_do_not() {
 
 #[test]
 fn ready_once_every_shard_has_adopted_and_until_told_to_end() {
-    let (running, shards) = start(vec![Ok(reading(1))], Duration::from_secs(20));
+    let (running, shards) = start(Duration::from_secs(20));
     let (status, answer) = running.ask("GET", "/readyz");
     assert_eq!(status, 503);
     assert!(answer.contains("shard 1 has not adopted a snapshot yet"), "{answer}");
@@ -175,7 +163,7 @@ fn ready_once_every_shard_has_adopted_and_until_told_to_end() {
 
 #[test]
 fn a_shard_without_turns_is_not_alive() {
-    let (running, shards) = start(vec![Ok(reading(1))], Duration::ZERO);
+    let (running, shards) = start(Duration::ZERO);
     let mut shards = shards.into_iter();
     let first = shards.next().unwrap();
     let runs = thread::spawn(move || first.run());
@@ -191,86 +179,96 @@ fn a_shard_without_turns_is_not_alive() {
 
 #[test]
 fn a_second_order_to_end_ends_at_once() {
-    let (running, _shards) = start(vec![Ok(reading(1))], Duration::from_secs(600));
+    let (running, _shards) = start(Duration::from_secs(600));
     assert!(running.remote.tell(Command::End));
     assert!(running.remote.tell(Command::End));
     assert!(matches!(running.control.join().unwrap(), ExitReason::Stopped));
 }
 
-#[test]
-fn a_bad_reading_keeps_the_last_good_snapshot() {
-    let (running, _shards) = start(vec![Ok(reading(1))], Duration::ZERO);
-    let bad = || Err(vec!["ringway.toml:3: listen.adress: unknown".to_owned()]);
-    running.script.lock().unwrap().extend([bad(), Ok(reading(2))]);
-    let shown = |text: &str| {
-        for _ in 0..500 {
-            if running.ask("GET", "/admin/snapshot").1.contains(text) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        panic!("{text} is never shown");
-    };
-    shown("this is number 1");
-    assert!(running.remote.tell(Command::Reread));
-    shown("listen.adress: unknown");
-    let (_, metrics) = running.ask("GET", "/metrics");
-    assert!(metrics.contains("ringway_config_last_reload_successful 0\n"));
-    assert!(metrics.contains("ringway_snapshot_number 1\n"));
-    assert!(running.remote.tell(Command::Reread));
-    shown("this is number 2");
-    let (_, metrics) = running.ask("GET", "/metrics");
-    assert!(metrics.contains("ringway_config_last_reload_successful 1\n"));
-    assert!(metrics.contains("ringway_config_reloads_total{result=\"failed\"} 1\n"));
-    let (_, page) = running.ask("GET", "/admin/snapshot");
-    let body = page.split_once("\r\n\r\n").unwrap().1;
-    let shown: serde_json::Value = serde_json::from_str(body).unwrap();
-    assert_eq!(shown["snapshot"]["number"], 2);
-    assert_eq!(shown["history"].as_array().unwrap().len(), 3);
-    assert_eq!(shown["last_reload"]["result"], "published");
-    running.remote.tell(Command::Stop);
-    running.control.join().unwrap();
+/// A place for a file of one test.
+fn temporary(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("ringway-control-{}-{name}", std::process::id()))
 }
 
 #[test]
-fn a_source_that_panics_ends_nothing_but_itself() {
-    let (running, _shards) = start(vec![Ok(reading(1))], Duration::ZERO);
-    assert!(running.remote.tell(Command::Reread), "the script is over: this panics");
-    for _ in 0..500 {
-        if running.ask("GET", "/metrics").1.contains("ringway_config_last_reload_successful 0") {
-            running.remote.tell(Command::Stop);
-            running.control.join().unwrap();
-            return;
+fn a_bad_config_keeps_the_last_good_snapshot() {
+    let path = temporary("reload.toml");
+    std::fs::write(&path, CONFIG).unwrap();
+    let (running, _shards) = start_with(Source::File(path.clone()), Duration::ZERO);
+    let shown = |text: &str| {
+        for _ in 0..500 {
+            let (_, answer) = running.ask("GET", "/admin/snapshot");
+            if answer.contains(text) {
+                return answer;
+            }
+            thread::sleep(Duration::from_millis(10));
         }
-        thread::sleep(Duration::from_millis(5));
-    }
-    panic!("nobody noticed");
+        panic!("{text} is never shown");
+    };
+    shown("\"number\": 1");
+    std::fs::write(&path, CONFIG.replace("upstream = ", "upstraem = ")).unwrap();
+    assert!(running.remote.tell(Command::Reread));
+    shown("upstraem");
+    let (_, metrics) = running.ask("GET", "/metrics");
+    assert!(metrics.contains("ringway_config_last_reload_successful 0\n"));
+    assert!(metrics.contains("ringway_config_reloads_total{result=\"failed\"} 1\n"));
+    assert!(metrics.contains("ringway_snapshot_number 1\n"));
+
+    std::fs::write(&path, CONFIG.replace("\"m\"", "\"n\"")).unwrap();
+    assert!(running.remote.tell(Command::Reread));
+    let answer = shown("\"number\": 2");
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    let outline: crate::snapshot::Outline = serde_json::from_str(body).unwrap();
+    assert_eq!(outline.models[0].name, "n", "as `ringway check` reads it");
+    let shown: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(shown["history"].as_array().unwrap().len(), 2);
+    assert_eq!(shown["is_last_reload_successful"], true);
+    assert_eq!(shown["shards"][1]["adopted_snapshot"], 0);
+    running.remote.tell(Command::Stop);
+    running.control.join().unwrap();
+    std::fs::remove_file(path).unwrap();
 }
 
 #[test]
 fn records_become_lines_of_the_access_log() {
-    let name = format!("ringway-{}-control.log", std::process::id());
-    let path: PathBuf = std::env::temp_dir().join(name);
+    let path = temporary("access.log");
     std::fs::remove_file(&path).ok();
-    let access_log = Some(Destination::File(path.clone()));
-    let (running, shards) =
-        start(vec![Ok(Reading { access_log, ..reading(1) })], Duration::from_secs(20));
+    let config = format!("{CONFIG}[access_log]\npath = \"{}\"\n", path.display());
+    let (running, shards) = start_with(Source::BuiltIn(config), Duration::from_secs(20));
     for shard in &shards {
-        assert!(shard.records.offer(Record { status: 200, ..Record::default() }));
+        let lane = Some(crate::units::LaneId(0));
+        assert!(shard.records.offer(Record { status: 200, lane, ..Record::default() }));
     }
     assert!(running.remote.tell(Command::End));
     for shard in shards {
         shard.run();
     }
     assert!(matches!(running.control.join().unwrap(), ExitReason::Drained));
-    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+    let lines = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(lines.matches(r#""model":"m","upstream":"local""#).count(), 2, "{lines}");
     std::fs::remove_file(path).unwrap();
 }
 
 #[test]
+fn a_head_that_does_not_end_costs_nobody_anything() {
+    let (running, _shards) = start(Duration::ZERO);
+    let slow: Vec<_> = (0..40)
+        .map(|_| {
+            let mut stream = TcpStream::connect(running.admin).unwrap();
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nx: ").unwrap();
+            stream
+        })
+        .collect();
+    assert_eq!(running.ask("GET", "/healthz").0, 200);
+    drop(slow);
+    running.remote.tell(Command::Stop);
+    running.control.join().unwrap();
+}
+
+#[test]
 fn what_keeps_control_from_beginning_is_said() {
-    let options = |reading, admin| Options {
-        source: Scripted(Arc::new(Mutex::new(VecDeque::from([reading])))),
+    let options = |config: &str, admin| Options {
+        source: Source::BuiltIn(config.to_owned()),
         admin,
         shards: Vec::new(),
         publisher: publish::channel(0).unwrap().0,
@@ -278,12 +276,12 @@ fn what_keeps_control_from_beginning_is_said() {
         commands: remote().1,
         ready: Box::new(|_| panic!("it is not ready")),
     };
-    let reason = run(options(Err(vec!["wrong".to_owned()]), None));
-    assert!(matches!(reason, ExitReason::Config(errors) if errors == ["wrong"]));
+    let reason = run(options("[lisen]", None));
+    assert!(matches!(&reason, ExitReason::Config(errors) if errors.len() == 1), "{reason:?}");
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let admin = Some(taken.local_addr().unwrap());
-    match run(options(Ok(reading(1)), admin)) {
+    match run(options(CONFIG, admin)) {
         ExitReason::AdminAddress { address, error } => {
             assert_eq!(Some(address), admin);
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);

@@ -13,6 +13,7 @@ use crate::snapshot::Ledger;
 use crate::snapshot::Listen;
 use crate::snapshot::Model;
 use crate::snapshot::PoolLimits;
+use crate::snapshot::SLOTS_MAX;
 use crate::snapshot::Secret;
 use crate::snapshot::Snapshot;
 use crate::snapshot::Tls;
@@ -72,6 +73,11 @@ pub fn build(
             "this process has served {LANES_MAX} pairs of model and upstream and has no counters \
              for more: restart it"
         );
+        errors.push(file.error(&config::Place::default(), text));
+    }
+    let endpoint_count = file.upstreams.iter().map(|upstream| upstream.endpoints.len()).sum();
+    if !ledger.has_slots_for(endpoint_count) {
+        let text = format!("this process has known {SLOTS_MAX} endpoints: restart it");
         errors.push(file.error(&config::Place::default(), text));
     }
     if !errors.is_empty() {

@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// The most (model, upstream) pairs in the life of a process: each has a fixed page of counters on every shard.
 pub const LANES_MAX: usize = 1024;
 
+/// The most endpoints in the life of a process.
+pub const SLOTS_MAX: usize = 65_536;
+
 /// The numbers given out so far.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -44,6 +47,11 @@ impl Ledger {
         let new: std::collections::HashSet<_> =
             pairs.filter(|pair| !self.lanes.contains_key(*pair)).collect();
         self.lanes.len() + new.len() <= LANES_MAX
+    }
+
+    /// Whether `count` endpoints can get a slot even if all are new.
+    pub(crate) fn has_slots_for(&self, count: usize) -> bool {
+        self.slots.len() + count <= SLOTS_MAX
     }
 
     /// The lane of a (model, upstream) pair. Ask [`Self::has_room`] first.

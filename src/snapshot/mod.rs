@@ -5,6 +5,7 @@
 
 mod build;
 mod diff;
+mod explain;
 mod ledger;
 mod outline;
 mod secret;
@@ -26,8 +27,12 @@ pub use build::World;
 pub use build::build;
 pub use diff::diff;
 pub use diff::diff_outlines;
+pub use explain::Asked;
+pub use explain::Explanation;
+pub use explain::explain;
 pub use ledger::LANES_MAX;
 pub use ledger::Ledger;
+pub use ledger::SLOTS_MAX;
 pub use outline::Outline;
 pub use outline::outline;
 pub use secret::Secret;

@@ -1,6 +1,9 @@
 //! The question of `/admin/explain`: read from the query, answered by what the shards would decide.
 
+use crate::snapshot::Asked;
+use crate::snapshot::Explanation;
 use crate::snapshot::Snapshot;
+use crate::snapshot::explain;
 
 /// A request that nobody has sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,12 +11,19 @@ pub(super) struct Question {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) model: Option<String>,
+    /// The answer is to be JSON, not text.
+    pub(super) is_json: bool,
 }
 
-/// Reads `model=..&path=..&method=..`; the path is `/v1/chat/completions` and the method POST, if they are not given.
+/// Reads `model=..&path=..&method=..&format=..`; without them the path is `/v1/chat/completions`, the method POST and the
+/// format text.
 pub(super) fn question(query: &str) -> Result<Question, String> {
-    let mut question =
-        Question { method: "POST".into(), path: "/v1/chat/completions".into(), model: None };
+    let mut question = Question {
+        method: "POST".into(),
+        path: "/v1/chat/completions".into(),
+        model: None,
+        is_json: false,
+    };
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = decode(value).ok_or_else(|| {
@@ -23,9 +33,13 @@ pub(super) fn question(query: &str) -> Result<Question, String> {
             "method" => question.method = value.to_ascii_uppercase(),
             "path" => question.path = value,
             "model" => question.model = Some(value),
+            "format" if matches!(value.as_str(), "text" | "json") => {
+                question.is_json = value == "json";
+            }
+            "format" => return Err("format: there are: text, json\n".to_owned()),
             other => {
                 return Err(format!(
-                    "there is no parameter \"{other}\"; there are: model, path, method\n"
+                    "there is no parameter \"{other}\"; there are: model, path, method, format\n"
                 ));
             }
         }
@@ -34,18 +48,10 @@ pub(super) fn question(query: &str) -> Result<Question, String> {
 }
 
 impl Question {
-    /// What would happen, for people.
-    pub(super) fn answer(&self, snapshot: &Snapshot) -> String {
-        let Self { method, path, model } = self;
-        let name = model.as_deref().unwrap_or_default();
-        match snapshot.route.pick(name) {
-            Some(id) => {
-                let model = snapshot.model(id);
-                let upstream = snapshot.upstream(model.upstream);
-                format!("{method} {path}: model {} at upstream {}\n", model.label(), upstream.name)
-            }
-            None => format!("{method} {path}: 404, no model is called \"{name}\"\n"),
-        }
+    /// What would happen, and why.
+    pub(super) fn answer(&self, snapshot: &Snapshot) -> Explanation {
+        let asked = Asked { method: &self.method, path: &self.path, model: self.model.as_deref() };
+        explain(snapshot, asked)
     }
 }
 
@@ -88,9 +94,10 @@ mod tests {
             method: "GET".into(),
             path: "/v1/models/a b".into(),
             model: Some("x/\u{e9}@1".into()),
+            is_json: true,
         };
         assert_eq!(
-            question("method=get&path=%2Fv1%2fmodels/a+b&model=x%2F%C3%A9%401"),
+            question("method=get&path=%2Fv1%2fmodels/a+b&model=x%2F%C3%A9%401&format=json"),
             Ok(expected)
         );
         assert_eq!(question("").unwrap().path, "/v1/chat/completions");
@@ -99,7 +106,7 @@ mod tests {
     #[test]
     fn what_is_not_a_question_is_said() {
         assert!(question("modle=x").unwrap_err().contains("there are: model, path, method"));
-        for query in ["model=%", "model=%4", "model=%zz", "model=%ff", "path=%+1"] {
+        for query in ["model=%", "model=%4", "model=%zz", "model=%ff", "path=%+1", "format=xml"] {
             assert!(question(query).is_err(), "{query}");
         }
     }

@@ -48,9 +48,9 @@ pub struct ControlNumbers {
     pub snapshot_number: u64,
     /// The last attempt to read the configuration and what it names was successful.
     pub is_last_reload_successful: bool,
-    /// Attempts that gave a snapshot.
+    /// Readings of the config that went well.
     pub reloads: u64,
-    /// Attempts that failed: the snapshot before was kept.
+    /// Readings that did not: the snapshot before was kept.
     pub reloads_failed: u64,
     /// When the latest snapshot was published, in milliseconds since 1970.
     pub published_unix_ms: u64,
@@ -210,8 +210,7 @@ impl View<'_> {
                 text::sample(out, name, &labels, 1);
             }
             Process::Reloads => {
-                for (result, count) in
-                    [("published", numbers.reloads), ("failed", numbers.reloads_failed)]
+                for (result, count) in [("ok", numbers.reloads), ("failed", numbers.reloads_failed)]
                 {
                     text::sample(out, name, &Labels::new().with("result", result), count);
                 }
