@@ -29,10 +29,8 @@ use tokio::task::JoinSet;
 use tokio::time;
 
 use crate::config;
-use crate::config::LogPath;
 use crate::control::file::Source;
 use crate::control::log::access::AccessLog;
-use crate::control::log::access::Destination;
 use crate::control::state::Shared;
 use crate::control::state::State;
 use crate::control::watch::Watch;
@@ -321,10 +319,7 @@ impl Desk {
     /// Follows the snapshot's access log.
     fn follow(&mut self) {
         let path = self.shared.lock().access_log();
-        self.access.aim(path.map(|path| match path {
-            LogPath::Stdout => Destination::Stdout,
-            LogPath::File(path) => Destination::File(path),
-        }));
+        self.access.aim(path);
         for records in &self.records {
             records.want(self.access.is_on());
         }
