@@ -1,5 +1,7 @@
 //! Table of contents, in the order of a request.
 
+pub mod cli;
+
 pub mod units;
 pub mod sys;
 pub mod ring;
@@ -18,3 +20,4 @@ pub mod snapshot;
 pub mod crossing;
 
 pub mod shard;
+pub mod control;
