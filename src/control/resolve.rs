@@ -1,6 +1,7 @@
 //! Names of hosts to addresses, asked for again when their time to live is over. Shards never ask.
 
 use crate::config::File;
+use hickory_resolver::ResolverBuilder;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::config::ResolverConfig;
@@ -156,7 +157,11 @@ fn open() -> TokioResolver {
         let nobody = ResolverConfig::default();
         TokioResolver::builder_with_config(nobody, TokioRuntimeProvider::default())
     });
-    let mut builder = builder;
+    finish(builder)
+}
+
+/// What is ours to say, whatever the system's settings are.
+fn finish(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> TokioResolver {
     let options = builder.options_mut();
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     // Answers are kept by us; a cache below would only hide that they are over.
@@ -181,3 +186,6 @@ async fn ask(dns: &TokioResolver, host: &str) -> Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,6 @@
 use super::*;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering;
 
 const GOOD: &str = "[[upstream]]\nname = \"u\"\nendpoints = [{ url = \"http://localhost:1\" }]\n\
                     [[model]]\nname = \"m\"\nupstream = \"u\"\n";
@@ -13,10 +11,8 @@ const GOOD: &str = "[[upstream]]\nname = \"u\"\nendpoints = [{ url = \"http://lo
 struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("ringway-{}-{number}", std::process::id()));
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ringway-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -58,7 +54,7 @@ async fn turn_until(watch: &mut Watch, is_done: impl Fn(&State) -> bool) {
 #[test]
 fn a_written_file_is_taken_up_and_a_wrong_one_changes_nothing() {
     on_runtime(async {
-        let folder = Folder::new();
+        let folder = Folder::new("written");
         let path = folder.write("a.toml", GOOD);
         let (mut watch, published) = start(path).await;
         let addresses = watch.snapshot().endpoints[0].addresses.clone();
@@ -91,7 +87,7 @@ fn a_written_file_is_taken_up_and_a_wrong_one_changes_nothing() {
 #[test]
 fn a_key_file_is_watched_too_and_its_key_is_never_shown() {
     on_runtime(async {
-        let folder = Folder::new();
+        let folder = Folder::new("key");
         folder.write("key", " first \n");
         let with_key = GOOD.replace("endpoints", "api_key = { file = \"key\" }\nendpoints");
         let (mut watch, _) = start(folder.write("a.toml", &with_key)).await;
@@ -112,7 +108,7 @@ fn a_key_file_is_watched_too_and_its_key_is_never_shown() {
 #[test]
 fn a_reload_can_be_asked_for_and_a_dropped_turn_loses_nothing() {
     on_runtime(async {
-        let folder = Folder::new();
+        let folder = Folder::new("asked");
         let (mut watch, _) = start(folder.write("a.toml", GOOD)).await;
         let remote = watch.remote();
         let asking = tokio::spawn(async move { remote.reload().await });
@@ -134,7 +130,7 @@ fn a_reload_can_be_asked_for_and_a_dropped_turn_loses_nothing() {
 
 #[test]
 fn all_that_is_wrong_is_said_at_once() {
-    let folder = Folder::new();
+    let folder = Folder::new("wrong");
     let text = "[[upstream]]\nname = \"u\"\nca = \"no.pem\"\napi_key = { file = \"none\" }\nendpoints = [{ url = \"x\" }]\n\
                 [[model]]\nname = \"m\"\nupstream = \"u\"\n[[model]]\nname = \"m\"\nupstream = \"u\"\n";
     let source = Source::File(folder.write("a.toml", text));
