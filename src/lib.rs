@@ -1,6 +1,7 @@
 //! Table of contents, in the order of a request.
 
 pub mod cli;
+pub mod knobs;
 
 pub mod units;
 pub mod sys;

@@ -19,6 +19,7 @@ use crate::accept::Pause;
 use crate::crossing::gauges::SharedPage;
 use crate::crossing::publish::Inlet;
 use crate::crossing::records;
+use crate::knobs::SHARDS_MAX;
 use crate::record::counters::ShardCounter;
 use crate::ring;
 use crate::ring::Ring;
@@ -225,9 +226,6 @@ fn enter(shard: &Rc<Shard>, connection: OwnedFd) {
     }
     hold(shard, connection);
 }
-
-/// Shards a process may have.
-pub const SHARDS_MAX: usize = 256;
 
 fn hold(shard: &Rc<Shard>, connection: OwnedFd) {
     if shard.page.load(ShardCounter::ConnectionsOpen) >= shard.connections_max {

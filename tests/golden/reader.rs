@@ -5,6 +5,8 @@ use std::fmt;
 use ringway::wire::Malformed;
 use ringway::wire::head::BodyLength;
 use ringway::wire::head::Method;
+use ringway::wire::head::RequestHead;
+use ringway::wire::head::ResponseHead;
 use ringway::wire::head::Version;
 use ringway::wire::http1::body::Body;
 use ringway::wire::http1::parse::HeadSearch;
@@ -25,8 +27,8 @@ pub(crate) enum Side {
 /// Something found in the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// A head, in words.
-    Head(String),
+    /// A head, in words; `start` is the method, path and query, or the status.
+    Head { start: String, words: String },
     /// Content of a body, joined.
     Content(Vec<u8>),
     /// The message has ended; what becomes of the connection.
@@ -42,7 +44,7 @@ pub(crate) enum Event {
 impl fmt::Display for Event {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Head(words) => write!(out, "head {words}"),
+            Self::Head { start, words } => write!(out, "head {} {words}", shorten(start)),
             Self::Content(bytes) if bytes.len() > 64 => write!(out, "content of {}", bytes.len()),
             Self::Content(bytes) => write!(out, "content {}", bytes.escape_ascii()),
             Self::End(next) => write!(out, "end, {next}"),
@@ -149,7 +151,7 @@ impl Reader {
     fn head(&mut self) -> Result<bool, Malformed> {
         let Some(end) = self.search.end(&self.buffer)? else { return Ok(false) };
         let mut slots = Slots::new();
-        let (words, exchange) = match self.side {
+        let (event, exchange) = match self.side {
             Side::Request => {
                 let head = request(&self.buffer, &mut slots)?.expect("the head is whole");
                 assert_eq!(head.bytes, end);
@@ -163,7 +165,7 @@ impl Reader {
         };
         self.buffer.drain(..end);
         self.search = search(self.side);
-        self.events.push(Event::Head(words));
+        self.events.push(event);
         if let Some(exchange) = exchange {
             self.exchange = Some((exchange, Body::new(exchange.body)));
         }
@@ -198,31 +200,34 @@ fn words_of_reason(reason: Option<CloseReason>) -> &'static str {
     reason.map_or("go on", CloseReason::label)
 }
 
-fn words_of_request(head: &ringway::wire::head::RequestHead<'_, '_>) -> (String, Option<Exchange>) {
-    let path = match head.path.len() {
-        length @ 65.. => format!("path of {length}"),
-        _ => head.path.to_owned(),
-    };
-    let query = head.query.map_or(String::new(), |query| format!("?{query}"));
-    let continues = if head.expects_continue { ", continue" } else { "" };
-    let words = format!(
-        "{} {path}{query} at {:?} {}, {}{continues}",
-        head.method_text,
-        head.authority,
-        words_of_version(head.version),
-        words_of_body(head.body)
-    );
-    (words, Some(whole_exchange(head.version, head.is_keep_alive, head.body)))
+/// A start that is too long to be looked at, by its length.
+fn shorten(start: &str) -> String {
+    match start.len() {
+        length @ 81.. => format!("(start of {length})"),
+        _ => start.to_owned(),
+    }
 }
 
-fn words_of_response(
-    head: &ringway::wire::head::ResponseHead<'_, '_>,
-) -> (String, Option<Exchange>) {
-    let words =
-        format!("{} {}, {}", head.status, words_of_version(head.version), words_of_body(head.body));
+fn words_of_request(head: &RequestHead<'_, '_>) -> (Event, Option<Exchange>) {
+    let query = head.query.map_or(String::new(), |query| format!("?{query}"));
+    let start = format!("{} {}{query}", head.method_text, head.path);
+    let words = format!(
+        "at {:?} {}, {}{}",
+        head.authority,
+        words_of_version(head.version),
+        words_of_body(head.body),
+        if head.expects_continue { ", continue" } else { "" }
+    );
+    let exchange = whole_exchange(head.version, head.is_keep_alive, head.body);
+    (Event::Head { start, words }, Some(exchange))
+}
+
+fn words_of_response(head: &ResponseHead<'_, '_>) -> (Event, Option<Exchange>) {
+    let start = head.status.to_string();
+    let words = format!("{}, {}", words_of_version(head.version), words_of_body(head.body));
     let is_final = head.status >= 200;
     let exchange = whole_exchange(head.version, head.is_keep_alive, head.body);
-    (words, is_final.then_some(exchange))
+    (Event::Head { start, words }, is_final.then_some(exchange))
 }
 
 fn whole_exchange(version: Version, is_keep_alive: bool, body: BodyLength) -> Exchange {

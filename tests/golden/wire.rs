@@ -57,6 +57,20 @@ fn every_file_is_read_as_it_says() {
     assert!(is_writing || wrong.is_empty(), "\n{wrong}");
 }
 
+/// The bytes of every case that is a message.
+pub(crate) fn messages() -> Vec<(Side, Vec<u8>)> {
+    let mut messages = Vec::new();
+    for path in files() {
+        let text = std::fs::read_to_string(&path).expect("a golden file can be read");
+        for case in parse_file(&text).1 {
+            if let Kind::Message(side) = case.kind {
+                messages.push((side, unescape(&case.lines.concat())));
+            }
+        }
+    }
+    messages
+}
+
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/files/wire");
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -212,6 +226,48 @@ impl Dice {
         self.0 ^= self.0 << 17;
         1 + usize::try_from(self.0 >> 33).expect("31 bits fit") % most.max(1)
     }
+}
+
+/// The message with one to three changes of the kind that readers disagree about.
+pub(crate) fn change(bytes: &[u8], dice: &mut Dice) -> Vec<u8> {
+    const PIECES: [&[u8]; 24] = [
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b"\r\n\r\n",
+        b" ",
+        b"\t",
+        b":",
+        b",",
+        b";",
+        b"0",
+        b"5",
+        b"f",
+        b"-",
+        b"+",
+        b"a",
+        b"\0",
+        b"\x80",
+        b"%",
+        b"#",
+        b"?",
+        b"chunked",
+        b"Content-Length: 3\r\n",
+        b"close",
+        b"HTTP/1.1",
+    ];
+    let mut changed = bytes.to_vec();
+    for _ in 0..dice.up_to(3) {
+        let at = dice.up_to(changed.len() + 1) - 1;
+        let piece = PIECES[dice.up_to(PIECES.len()) - 1];
+        let removed = at..changed.len().min(at + dice.up_to(3) - 1);
+        match dice.up_to(3) {
+            1 => drop(changed.splice(at..at, piece.iter().copied())),
+            2 => drop(changed.splice(removed, piece.iter().copied())),
+            _ => drop(changed.splice(removed, [])),
+        }
+    }
+    changed
 }
 
 #[test]
