@@ -1,5 +1,6 @@
 //! Table of contents, in the order of a request.
 
+pub mod cli;
 pub mod knobs;
 
 pub mod units;
@@ -20,3 +21,4 @@ pub mod snapshot;
 pub mod crossing;
 
 pub mod shard;
+pub mod control;

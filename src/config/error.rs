@@ -12,7 +12,9 @@ pub struct Place {
 }
 
 /// One thing that is wrong: `ringway.toml:14: model[0].upstream: no upstream is called ...`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Errors sort by their place in the file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Error {
     /// The file as the operator named it.
     pub file: String,

@@ -33,18 +33,24 @@ pub use file::SecretPlace;
 pub use file::Upstream;
 pub use url::Url;
 
-/// Reads a file's text. `name` is how the file is called in errors; paths inside the file are taken
-/// relative to the folder that `name` is in.
+/// Reads a file's text: what could be read of it, and all that is wrong with it, in the order of its lines: either
+/// every place where it is not TOML, or (when it is) every key and value that cannot be used. The file is whole only
+/// where there are no errors.
+///
+/// `name` is how the file is called in errors; paths inside it are taken relative to the folder that `name` is in.
+#[must_use]
+pub fn read(text: &str, name: &str) -> (File, Vec<Error>) {
+    let (file, mut errors) = read::file(text, name);
+    errors.sort();
+    errors.dedup();
+    (file, errors)
+}
+
+/// Like [`read()`], for whoever has no use for half a file.
 ///
 /// # Errors
-/// All that is wrong with the text, in the order of its lines: either every place where it is not TOML, or
-/// (when it is) every key and value that cannot be used.
+/// All that is wrong with the text.
 pub fn parse(text: &str, name: &str) -> Result<File, Vec<Error>> {
-    let (file, mut errors) = read::file(text, name);
-    if errors.is_empty() {
-        return Ok(file);
-    }
-    errors.sort_by(|a, b| a.place.cmp(&b.place).then_with(|| a.text.cmp(&b.text)));
-    errors.dedup();
-    Err(errors)
+    let (file, errors) = read(text, name);
+    if errors.is_empty() { Ok(file) } else { Err(errors) }
 }

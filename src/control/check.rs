@@ -5,7 +5,6 @@ use crate::cli::Explain;
 use crate::config::Error;
 use crate::config::File;
 use crate::config::warnings;
-use crate::control::file;
 use crate::control::file::Source;
 use crate::control::resolve::Resolver;
 use crate::snapshot::Asked;
@@ -111,8 +110,7 @@ pub fn complain(errors: &[Error], complaints: &mut dyn Write) -> io::Result<Exit
 }
 
 fn load(source: &Source, has_names: bool) -> Result<(File, Snapshot), Vec<Error>> {
-    let file = source.load()?;
-    let mut world = file::world(&file)?;
+    let (file, mut world) = source.load()?;
     if has_names {
         world.addresses = look_up(&file);
     }

@@ -7,6 +7,7 @@ use crate::config::Place;
 use crate::config::SecretPlace;
 use crate::snapshot::Secret;
 use crate::snapshot::World;
+use crate::snapshot::clashes;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -50,11 +51,11 @@ impl Source {
         }
     }
 
-    /// Reads and checks the config.
+    /// Reads and checks the config, and reads the keys and certificates that it refers to (no addresses).
     ///
     /// # Errors
-    /// That it cannot be read, or all that is wrong with it.
-    pub fn load(&self) -> Result<File, Vec<Error>> {
+    /// That it cannot be read, or all that is wrong with it and with what it refers to.
+    pub fn load(&self) -> Result<(File, World), Vec<Error>> {
         let name = self.name();
         let text = match self {
             Self::BuiltIn(text) => text.clone(),
@@ -64,16 +65,19 @@ impl Source {
                     vec![Error { file: name.clone(), place: Place::default(), text }]
                 })?,
         };
-        config::parse(&text, &name)
+        let (file, mut errors) = config::read(&text, &name);
+        errors.extend(clashes(&file));
+        let world = world(&file, &mut errors);
+        if errors.is_empty() {
+            return Ok((file, world));
+        }
+        errors.sort();
+        Err(errors)
     }
 }
 
-/// Reads what `file` refers to: keys and certificates, no addresses.
-///
-/// # Errors
-/// Every key and certificate that cannot be read.
-pub fn world(file: &File) -> Result<World, Vec<Error>> {
-    let mut errors = Vec::new();
+/// Reads the keys and certificates that `file` refers to.
+fn world(file: &File, errors: &mut Vec<Error>) -> World {
     let mut world = World { now_unix_s: unix_time().as_secs(), ..World::default() };
     for upstream in &file.upstreams {
         if let Some(source) = &upstream.api_key {
@@ -95,7 +99,7 @@ pub fn world(file: &File) -> Result<World, Vec<Error>> {
             world.system_roots.get_or_insert_with(system_roots);
         }
     }
-    if errors.is_empty() { Ok(world) } else { Err(errors) }
+    world
 }
 
 /// The state of all files that a config is made of: the same as long as none of them was written.

@@ -24,13 +24,16 @@ use tokio::runtime;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
 use tokio::time;
 
+use crate::config;
+use crate::control::file::Source;
 use crate::control::log::access::AccessLog;
-use crate::control::log::access::Destination;
 use crate::control::state::Shared;
 use crate::control::state::State;
+use crate::control::watch::Watch;
 use crate::crossing::gauges::Page;
 use crate::crossing::publish::Publisher;
 use crate::crossing::records;
@@ -47,29 +50,6 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Commands that wait at most. They are few, and each is as good as two of its kind.
 const COMMANDS_MAX: usize = 16;
 
-/// Where snapshots come from.
-pub trait Source: Send + 'static {
-    /// Waits until it seems worth reading again: a file has changed, a name's addresses are out of date. May be dropped
-    /// and called again at any time.
-    fn changed(&mut self) -> impl Future<Output = ()> + Send;
-
-    /// Reads everything and builds a snapshot, or says all that is wrong.
-    fn read(&mut self) -> impl Future<Output = Result<Reading, Vec<String>>> + Send;
-}
-
-/// What one reading of the configuration gives.
-#[derive(Debug)]
-pub struct Reading {
-    /// What the shards are to serve. None: nothing has changed since the last reading.
-    pub snapshot: Option<Snapshot>,
-    /// For people: what is different from the snapshot before.
-    pub changes: Vec<String>,
-    /// Where the admin listener is to be. Only the first reading's counts.
-    pub admin: SocketAddr,
-    /// Where the access log is to go.
-    pub access_log: Option<Destination>,
-}
-
 /// Control's ends of what it shares with one shard.
 #[derive(Debug)]
 pub struct ShardEnd {
@@ -80,9 +60,9 @@ pub struct ShardEnd {
 }
 
 /// What control needs to begin.
-pub struct Options<S> {
-    /// Where snapshots come from.
-    pub source: S,
+pub struct Options {
+    /// Where the config comes from.
+    pub source: Source,
     /// The admin listener's address, instead of the configured one.
     pub admin: Option<SocketAddr>,
     /// One for each shard, in their order.
@@ -118,8 +98,8 @@ pub enum ExitReason {
     },
     /// Told to end a second time, or at once.
     Stopped,
-    /// The first reading of the configuration failed: what is wrong with it.
-    Config(Vec<String>),
+    /// The config cannot be served: all that is wrong with it.
+    Config(Vec<config::Error>),
     /// The admin address cannot be listened at.
     AdminAddress {
         /// The address.
@@ -134,12 +114,20 @@ pub enum ExitReason {
 /// What control can be told, by a signal or by the process itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// SIGHUP: read the configuration again, open the access log again.
+    /// As SIGHUP: read the config again, open the access log again.
     Reread,
     /// SIGTERM, SIGINT: drain and end; a second one ends at once.
     End,
     /// End at once.
     Stop,
+}
+
+/// A command or a signal that is not one.
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    Command(Command),
+    /// SIGHUP.
+    Hangup,
 }
 
 /// Tells control what to do, from any thread.
@@ -165,7 +153,7 @@ impl Remote {
 }
 
 /// Runs control on this thread until it is told to end.
-pub fn run<S: Source>(options: Options<S>) -> ExitReason {
+pub fn run(options: Options) -> ExitReason {
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return ExitReason::System(error),
@@ -176,18 +164,27 @@ pub fn run<S: Source>(options: Options<S>) -> ExitReason {
     reason
 }
 
-async fn control<S: Source>(options: Options<S>) -> ExitReason {
-    let Options { mut source, admin, shards, publisher, drain, commands, ready } = options;
+async fn control(options: Options) -> ExitReason {
+    let Options { source, admin, shards, publisher, drain, commands, ready } = options;
     let mut tasks = JoinSet::new();
-    let orders = match orders(commands, &mut tasks) {
+    let mut orders = match orders(commands, &mut tasks) {
         Ok(orders) => orders,
         Err(error) => return ExitReason::System(error),
     };
-    let first = match source.read().await {
-        Ok(reading) => reading,
+    let (pages, records): (Vec<_>, Vec<_>) =
+        shards.into_iter().map(|end| (end.page, end.records)).unzip();
+    let shared = Shared::new(State::new(pages, publisher));
+    let publishing = shared.clone();
+    let started = tokio::select! {
+        started = Watch::start(source, move |snapshot| publishing.lock().publish(snapshot)) => started,
+        () = end(&mut orders) => return ExitReason::Stopped,
+    };
+    let watch = match started {
+        Ok(watch) => watch,
         Err(errors) => return ExitReason::Config(errors),
     };
-    let address = admin.unwrap_or(first.admin);
+    let snapshot = watch.snapshot();
+    let address = admin.unwrap_or(snapshot.admin_address);
     let bound = async {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
@@ -197,42 +194,33 @@ async fn control<S: Source>(options: Options<S>) -> ExitReason {
         Ok(bound) => bound,
         Err(error) => return ExitReason::AdminAddress { address, error },
     };
-    let (pages, records): (Vec<_>, Vec<_>) =
-        shards.into_iter().map(|end| (end.page, end.records)).unzip();
-    let shared = Shared::new(State::new(pages, publisher));
+    let reloads = watch.remote();
+    shared.lock().open(reloads.clone());
+    tasks.spawn(admin::serve(listener, shared.clone()));
+    let watching = Some(tokio::spawn(watch.run()));
     let access = AccessLog::default();
-    let (reread, asked) = mpsc::channel(1);
-    let (found, readings) = mpsc::channel(1);
-    let mut desk = Desk { shared, records, access, drain, reread, readings, ends_at: None };
-    if let Some(snapshot) = desk.adopt(first) {
-        tasks.spawn(admin::serve(listener, desk.shared.clone()));
-        ready(Ready { admin: address, snapshot });
-    } else {
-        return ExitReason::Config(vec!["the configuration gave no snapshot".to_owned()]);
-    }
-    tasks.spawn(watch(source, asked, found));
+    let mut desk = Desk { shared, records, access, drain, reloads, watching, ends_at: None };
+    desk.follow();
+    ready(Ready { admin: address, snapshot });
     desk.run(orders).await
 }
 
 /// Signals and the process's own commands, as one queue.
-fn orders(
-    mut commands: Commands,
-    tasks: &mut JoinSet<()>,
-) -> io::Result<mpsc::Receiver<Command>> {
+fn orders(mut commands: Commands, tasks: &mut JoinSet<()>) -> io::Result<mpsc::Receiver<Order>> {
     let (sender, orders) = mpsc::channel(COMMANDS_MAX);
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tasks.spawn(async move {
         loop {
-            let command = tokio::select! {
-                Some(()) = hang_up.recv() => Command::Reread,
-                Some(()) = terminate.recv() => Command::End,
-                Some(()) = interrupt.recv() => Command::End,
-                Some(command) = commands.0.recv() => command,
+            let order = tokio::select! {
+                Some(()) = hang_up.recv() => Order::Hangup,
+                Some(()) = terminate.recv() => Order::Command(Command::End),
+                Some(()) = interrupt.recv() => Order::Command(Command::End),
+                Some(command) = commands.0.recv() => Order::Command(command),
                 else => return,
             };
-            if sender.send(command).await.is_err() {
+            if sender.send(order).await.is_err() {
                 return;
             }
         }
@@ -240,21 +228,14 @@ fn orders(
     Ok(orders)
 }
 
-/// Reads the source whenever it has changed or somebody asks.
-async fn watch<S: Source>(
-    mut source: S,
-    mut asked: mpsc::Receiver<()>,
-    found: mpsc::Sender<Result<Reading, Vec<String>>>,
-) {
-    loop {
-        tokio::select! {
-            () = source.changed() => {}
-            ask = asked.recv() => if ask.is_none() { return },
-        }
-        if found.send(source.read().await).await.is_err() {
+/// Waits until somebody says to end; there is nothing else to obey before the first snapshot.
+async fn end(orders: &mut mpsc::Receiver<Order>) {
+    while let Some(order) = orders.recv().await {
+        if matches!(order, Order::Command(Command::End | Command::Stop)) {
             return;
         }
     }
+    std::future::pending().await
 }
 
 /// What the main loop of control works on.
@@ -263,26 +244,28 @@ struct Desk {
     records: Vec<records::Receiver>,
     access: AccessLog,
     drain: Duration,
-    reread: mpsc::Sender<()>,
-    readings: mpsc::Receiver<Result<Reading, Vec<String>>>,
+    reloads: watch::Remote,
+    /// The task that watches the config; none once it has ended, which only a bug can make it do.
+    watching: Option<JoinHandle<()>>,
     /// When the drain deadline passes; none as long as requests are served.
     ends_at: Option<Instant>,
 }
 
 impl Desk {
-    async fn run(mut self, mut orders: mpsc::Receiver<Command>) -> ExitReason {
+    async fn run(mut self, mut orders: mpsc::Receiver<Order>) -> ExitReason {
         loop {
             let is_busy = self.access.is_on() || self.ends_at.is_some();
             let tick = if is_busy { TICK } else { TICK_IDLE };
             tokio::select! {
-                Some(command) = orders.recv() => {
-                    if self.obey(command) {
+                Some(order) = orders.recv() => {
+                    if self.obey(order) {
                         return ExitReason::Stopped;
                     }
                 }
-                Some(reading) = self.readings.recv() => self.take(reading),
                 () = time::sleep(tick) => {}
             }
+            self.look_after_watch();
+            self.follow();
             self.fetch();
             self.access.turn_over(Instant::now()).await;
             self.shared.lock().note(self.access.counts());
@@ -295,20 +278,26 @@ impl Desk {
     }
 
     /// True: end at once.
-    fn obey(&mut self, command: Command) -> bool {
-        match command {
-            Command::Reread => {
+    fn obey(&mut self, order: Order) -> bool {
+        match order {
+            // The watch hears the signal by itself.
+            Order::Hangup => {
                 self.access.reopen();
-                // A full queue means that it is about to be read anyway.
-                self.reread.try_send(()).ok();
                 false
             }
-            Command::Stop => true,
-            Command::End if self.ends_at.is_some() => {
+            Order::Command(Command::Reread) => {
+                self.access.reopen();
+                let reloads = self.reloads.clone();
+                // What comes of it is logged and shown by the watch.
+                tokio::spawn(async move { drop(reloads.reload().await) });
+                false
+            }
+            Order::Command(Command::Stop) => true,
+            Order::Command(Command::End) if self.ends_at.is_some() => {
                 tracing::warn!("told to end again: ending at once");
                 true
             }
-            Command::End => {
+            Order::Command(Command::End) => {
                 self.shared.lock().drain();
                 self.ends_at = Some(Instant::now() + self.drain);
                 let connections_open = self.shared.lock().connections_open();
@@ -319,37 +308,21 @@ impl Desk {
         }
     }
 
-    fn take(&mut self, reading: Result<Reading, Vec<String>>) {
-        match reading {
-            Ok(reading) => drop(self.adopt(reading)),
-            Err(errors) => {
-                for error in &errors {
-                    tracing::error!("{error}");
-                }
-                let count = errors.len();
-                tracing::error!(count, "the configuration is refused; the last good one stays");
-                self.shared.lock().refuse(errors);
-            }
+    /// Says so when the task that watches has ended: all goes on with what is published.
+    fn look_after_watch(&mut self) {
+        if self.watching.take_if(|watching| watching.is_finished()).is_some() {
+            tracing::error!("the config is not watched any more because of a bug");
+            self.shared.lock().stop_watching();
         }
     }
 
-    /// Publishes a reading's snapshot, if it has one, and follows its access log.
-    fn adopt(&mut self, reading: Reading) -> Option<Arc<Snapshot>> {
-        self.access.aim(reading.access_log);
+    /// Follows the snapshot's access log.
+    fn follow(&mut self) {
+        let path = self.shared.lock().access_log();
+        self.access.aim(path);
         for records in &self.records {
             records.want(self.access.is_on());
         }
-        let Some(snapshot) = reading.snapshot else {
-            tracing::debug!("read again: nothing has changed");
-            self.shared.lock().confirm();
-            return None;
-        };
-        for change in &reading.changes {
-            tracing::info!("{change}");
-        }
-        let snapshot = self.shared.lock().publish(snapshot, reading.changes);
-        tracing::info!(number = snapshot.number, "published a snapshot");
-        Some(snapshot)
     }
 
     /// Fetches the records that wait.
@@ -379,3 +352,6 @@ impl Desk {
         Some(ExitReason::DrainTimedOut { connections_open })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The names behind stable numbers: which model and upstream a lane is, which url a slot is.
 //!
 //! Names are kept for the life of the process, because records and counters of a lane go on after a reload removed it.
-//! The numbers are dense and bounded (the ledger gives no more than there is room to count), so these lists are too.
+//! The numbers are dense and come from the snapshots' ledger, so these lists are as long as it is.
 
 use crate::control::metrics::LaneName;
 use crate::units::LaneId;

@@ -1,6 +1,7 @@
 //! Names of hosts to addresses, asked for again when their time to live is over. Shards never ask.
 
 use crate::config::File;
+use hickory_resolver::ResolverBuilder;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::config::ResolverConfig;
@@ -156,7 +157,11 @@ fn open() -> TokioResolver {
         let nobody = ResolverConfig::default();
         TokioResolver::builder_with_config(nobody, TokioRuntimeProvider::default())
     });
-    let mut builder = builder;
+    finish(builder)
+}
+
+/// What is ours to say, whatever the system's settings are.
+fn finish(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> TokioResolver {
     let options = builder.options_mut();
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     // Answers are kept by us; a cache below would only hide that they are over.
@@ -169,6 +174,8 @@ async fn ask(dns: &TokioResolver, host: &str) -> Answer {
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, dns.lookup_ip(host)).await;
     match answer {
         Err(_) => Err(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
+        Ok(Err(why)) if why.is_nx_domain() => Err("there is no such name".to_owned()),
+        Ok(Err(why)) if why.is_no_records_found() => Err("the name has no address".to_owned()),
         Ok(Err(why)) => Err(why.to_string()),
         Ok(Ok(found)) => {
             let addresses: BTreeSet<IpAddr> = found.iter().collect();
@@ -179,3 +186,6 @@ async fn ask(dns: &TokioResolver, host: &str) -> Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

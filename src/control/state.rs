@@ -1,17 +1,18 @@
 //! What control knows: what is published, what was tried, and where the shards count.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::SystemTime;
 
+use crate::config::LogPath;
 use crate::control::log::access::Counts;
 use crate::control::metrics;
 use crate::control::metrics::ControlNumbers;
 use crate::control::names::Names;
 use crate::control::process;
+use crate::control::watch;
 use crate::crossing::gauges::Page;
 use crate::crossing::publish::Phase;
 use crate::crossing::publish::Publication;
@@ -20,20 +21,6 @@ use crate::record::counters::ShardCounter;
 use crate::record::histogram::nanos;
 use crate::snapshot::Snapshot;
 
-/// How many attempts the history keeps.
-const HISTORY_MAX: usize = 32;
-
-/// One attempt to read the configuration and what it names.
-#[derive(Clone, Debug)]
-pub(crate) struct Attempt {
-    /// When, in milliseconds since 1970.
-    pub(crate) unix_ms: u64,
-    /// The number of the snapshot that came of it; none if it failed.
-    pub(crate) number: Option<u64>,
-    /// What changed, or what was wrong.
-    pub(crate) lines: Vec<String>,
-}
-
 /// What control knows.
 pub(crate) struct State {
     pages: Vec<Arc<Page>>,
@@ -41,8 +28,12 @@ pub(crate) struct State {
     names: Names,
     current: Option<Publication>,
     phase: Phase,
-    history: VecDeque<Attempt>,
-    numbers: ControlNumbers,
+    /// What came of reading the config; none before the first snapshot is given out.
+    reloads: Option<watch::Remote>,
+    /// The task that reads it has ended.
+    is_unwatched: bool,
+    access_log: Counts,
+    started_unix_ms: u64,
 }
 
 /// The state as the tasks of the control thread share it. Held for the time of a function, never across a wait.
@@ -62,38 +53,54 @@ impl Shared {
 
 impl State {
     pub(crate) fn new(pages: Vec<Arc<Page>>, publisher: Publisher) -> Self {
-        let numbers = ControlNumbers { started_unix_ms: unix_ms(), ..ControlNumbers::default() };
         Self {
             pages,
             publisher,
             names: Names::default(),
             current: None,
             phase: Phase::Serving,
-            history: VecDeque::new(),
-            numbers,
+            reloads: None,
+            is_unwatched: false,
+            access_log: Counts::default(),
+            started_unix_ms: unix_ms(),
         }
     }
 
-    /// Gives `snapshot` to every shard. `changes` says for people what is new in it.
-    pub(crate) fn publish(&mut self, snapshot: Snapshot, changes: Vec<String>) -> Arc<Snapshot> {
-        self.learn(&snapshot);
-        let unix_ms = unix_ms();
-        self.numbers.snapshot_number = snapshot.number;
-        self.numbers.published_unix_ms = unix_ms;
-        self.numbers.is_last_reload_successful = true;
-        self.numbers.reloads += 1;
-        self.remember(Attempt { unix_ms, number: Some(snapshot.number), lines: changes });
-        let snapshot = Arc::new(snapshot);
-        self.current = Some(Publication { snapshot: Arc::clone(&snapshot), phase: self.phase });
-        self.nudge();
-        snapshot
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
     }
 
-    /// Notes an attempt that failed; what is published stays.
-    pub(crate) fn refuse(&mut self, errors: Vec<String>) {
-        self.numbers.is_last_reload_successful = false;
-        self.numbers.reloads_failed += 1;
-        self.remember(Attempt { unix_ms: unix_ms(), number: None, lines: errors });
+    /// Takes `snapshot` as the one to be served, and gives it to every shard once the gateway is open.
+    pub(crate) fn publish(&mut self, snapshot: Arc<Snapshot>) {
+        self.learn(&snapshot);
+        self.current = Some(Publication { snapshot, phase: self.phase });
+        self.nudge();
+    }
+
+    /// Begins to give snapshots to the shards. Before that, something may still keep the process from starting.
+    pub(crate) fn open(&mut self, reloads: watch::Remote) {
+        self.reloads = Some(reloads);
+        self.nudge();
+    }
+
+    /// Notes that the config is not read any more.
+    pub(crate) fn stop_watching(&mut self) {
+        self.is_unwatched = true;
+    }
+
+    /// Where the access log is to go.
+    pub(crate) fn access_log(&self) -> Option<LogPath> {
+        self.current.as_ref()?.snapshot.access_log.clone()
+    }
+
+    /// What came of reading the config.
+    pub(crate) fn reloads(&self) -> Option<watch::State> {
+        let mut reloads = self.reloads.as_ref()?.state();
+        if self.is_unwatched {
+            reloads.is_last_reload_successful = false;
+            reloads.last_errors.push("the config is not watched any more".to_owned());
+        }
+        Some(reloads)
     }
 
     /// Tells every shard to take nothing new. From here on the gateway is not ready.
@@ -107,7 +114,7 @@ impl State {
 
     /// Publishes once more what is published: an idle shard wakes up and makes a turn.
     pub(crate) fn nudge(&self) {
-        if let Some(current) = &self.current {
+        if let (Some(current), Some(_)) = (&self.current, &self.reloads) {
             self.publisher.publish(current);
         }
     }
@@ -137,7 +144,7 @@ impl State {
             return vec!["the gateway is shutting down".to_owned()];
         }
         if self.current.is_none() {
-            return vec!["no configuration has been published yet".to_owned()];
+            return vec!["no config has been published yet".to_owned()];
         }
         let shards = self.pages.iter().enumerate();
         shards
@@ -160,36 +167,47 @@ impl State {
         self.current.as_ref()
     }
 
-    pub(crate) fn history(&self) -> impl Iterator<Item = &Attempt> {
-        self.history.iter()
-    }
-
     pub(crate) fn names(&self) -> &Names {
         &self.names
     }
 
     /// Takes over what the access log has counted.
     pub(crate) fn note(&mut self, counts: Counts) {
-        self.numbers.access_log_lines = counts.lines;
-        self.numbers.access_log_dropped = counts.dropped;
-        self.numbers.access_log_errors = counts.errors;
+        self.access_log = counts;
     }
 
     /// The metrics page.
     pub(crate) fn metrics(&self) -> String {
-        let mut numbers = self.numbers;
-        let used = process::usage();
-        numbers.resident_bytes = used.resident_bytes;
-        numbers.cpu_ms = used.cpu_ms;
         let mut out = String::new();
-        metrics::write(&self.pages, &self.names.lanes(), &numbers, &mut out);
+        metrics::write(&self.pages, &self.names.lanes(), &self.numbers(), &mut out);
         out
+    }
+
+    fn numbers(&self) -> ControlNumbers {
+        let used = process::usage();
+        let reloads = self.reloads();
+        let reloads = reloads.as_ref();
+        let last = reloads.and_then(|reloads| reloads.history.back());
+        ControlNumbers {
+            snapshot_number: self.current.as_ref().map_or(0, |current| current.snapshot.number),
+            is_last_reload_successful: reloads.is_some_and(|it| it.is_last_reload_successful),
+            reloads: reloads.map_or(0, |reloads| reloads.reloads),
+            reloads_failed: reloads.map_or(0, |reloads| reloads.reload_failures),
+            published_unix_ms: last
+                .map_or(0, |last| u64::try_from(last.unix_ms).unwrap_or(u64::MAX)),
+            access_log_lines: self.access_log.lines,
+            access_log_dropped: self.access_log.dropped,
+            access_log_errors: self.access_log.errors,
+            started_unix_ms: self.started_unix_ms,
+            resident_bytes: used.resident_bytes,
+            cpu_ms: used.cpu_ms,
+        }
     }
 
     fn learn(&mut self, snapshot: &Snapshot) {
         for model in &snapshot.models {
             if let Some(upstream) = snapshot.upstreams.get(model.upstream.index()) {
-                self.names.learn_lane(model.lane, &model_name(model), &upstream.name);
+                self.names.learn_lane(model.lane, &model.label(), &upstream.name);
             }
         }
         for endpoint in &snapshot.endpoints {
@@ -197,25 +215,12 @@ impl State {
         }
     }
 
-    fn remember(&mut self, attempt: Attempt) {
-        self.history.truncate(HISTORY_MAX - 1);
-        self.history.push_front(attempt);
-    }
-
     fn loads(&self, counter: ShardCounter) -> Vec<u64> {
         self.pages.iter().map(|page| page.load(counter)).collect()
     }
 
     fn sum(&self, counter: ShardCounter) -> u64 {
-        self.pages.iter().map(|page| page.load(counter)).sum()
-    }
-}
-
-/// `name`, or `name@version`: what tells this model from all others.
-pub(crate) fn model_name(model: &crate::snapshot::Model) -> String {
-    match &model.version {
-        Some(version) => format!("{}@{version}", model.name),
-        None => model.name.clone(),
+        self.loads(counter).into_iter().fold(0, u64::wrapping_add)
     }
 }
 

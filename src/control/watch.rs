@@ -153,9 +153,9 @@ impl Watch {
     ) -> Result<Self, Vec<Error>> {
         let mut ledger = Ledger::default();
         let mut resolver = Resolver::new();
-        let file = source.load()?;
-        let used = Stamp::take(&source, Some(&file));
-        let mut world = file::world(&file)?;
+        let before = Stamp::take(&source, None);
+        let (file, mut world) = source.load()?;
+        let used = before.with_paths_of(Stamp::take(&source, Some(&file)));
         resolver.want(&file, Instant::now());
         resolver.refresh(Instant::now()).await;
         world.addresses = resolver.addresses();
@@ -273,9 +273,7 @@ impl Watch {
 
     async fn reload(&mut self, why: Why) {
         let used = Stamp::take(&self.source, Some(&self.file));
-        let loaded = self.source.load();
-        let read = loaded.and_then(|file| file::world(&file).map(|world| (file, world)));
-        let outcome = match read {
+        let outcome = match self.source.load() {
             Ok((file, world)) => self.replace(file, world, why).await,
             Err(errors) => Err(errors),
         };
@@ -355,3 +353,6 @@ type Reloading = Result<u64, Vec<Error>>;
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

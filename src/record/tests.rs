@@ -1,24 +1,24 @@
 //! Is every number of a record counted where it belongs, and nowhere else?
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use super::*;
 use crate::record::counters::LANE_CELLS;
 
-struct Cells(RefCell<Vec<u64>>);
+struct Cells(Vec<Cell<u64>>);
 
 impl Row for Cells {
     fn add(&self, cell: LaneCell, n: u64) {
-        self.0.borrow_mut()[cell.index()] += n;
+        self.0[cell.index()].update(|sum| sum + n);
     }
 }
 
 /// The cells that `record` changes, with their values.
 fn counted(record: &Record) -> Vec<(usize, u64)> {
-    let cells = Cells(RefCell::new(vec![0; LANE_CELLS]));
+    let cells = Cells(vec![Cell::new(0); LANE_CELLS]);
     apply(record, &cells);
-    let cells = cells.0.into_inner();
-    cells.into_iter().enumerate().filter(|&(_, n)| n > 0).collect()
+    let cells = cells.0.into_iter().map(Cell::into_inner);
+    cells.enumerate().filter(|&(_, n)| n > 0).collect()
 }
 
 fn at(cell: impl Into<LaneCell>) -> usize {

@@ -60,7 +60,10 @@ pub fn build(
     number: u64,
 ) -> Result<Snapshot, Vec<Error>> {
     let mut errors = Vec::new();
-    let route = table(file, &mut errors);
+    let route = table(file, |_| true).unwrap_or_else(|clashes| {
+        errors.extend(clashes);
+        route::Table::default()
+    });
     let mut credentials = Vec::new();
     let mut trusts = Vec::new();
     for upstream in &file.upstreams {
@@ -109,7 +112,23 @@ pub fn build(
     })
 }
 
-fn table(file: &File, errors: &mut Vec<Error>) -> route::Table {
+/// Every name that two models of a file want. Part of [`build`], and of use before it on a file that has other errors.
+#[must_use]
+pub fn clashes(file: &File) -> Vec<Error> {
+    // Of a name that is missing or cannot be, the reading of the file has told already.
+    let is_clash = |conflict: &route::Conflict| match conflict {
+        route::Conflict::SameModel { called, .. }
+        | route::Conflict::SameName { called, .. }
+        | route::Conflict::TwoDefaults { called, .. } => !called.is_empty(),
+        route::Conflict::EmptyName { .. } | route::Conflict::AtInVersion { .. } => false,
+    };
+    table(file, is_clash).err().unwrap_or_default()
+}
+
+fn table(
+    file: &File,
+    is_told: impl Fn(&route::Conflict) -> bool,
+) -> Result<route::Table, Vec<Error>> {
     let entries: Vec<route::Entry<'_>> = file
         .models
         .iter()
@@ -120,15 +139,11 @@ fn table(file: &File, errors: &mut Vec<Error>) -> route::Table {
             is_default: false,
         })
         .collect();
-    let conflicts = match route::Table::new(&entries) {
-        Ok(table) => return table,
-        Err(conflicts) => conflicts,
-    };
     let describe = |index: usize| {
         let line = file.models.get(index).map_or(0, |model| model.place.line);
         format!("model[{index}] (line {line})")
     };
-    for conflict in &conflicts {
+    let explain = |conflict: &route::Conflict| {
         let later = match conflict {
             route::Conflict::SameModel { second, .. }
             | route::Conflict::SameName { second, .. }
@@ -136,9 +151,11 @@ fn table(file: &File, errors: &mut Vec<Error>) -> route::Table {
             route::Conflict::EmptyName { first } | route::Conflict::AtInVersion { first } => *first,
         };
         let place = file.models.get(later).map(|model| model.place.clone()).unwrap_or_default();
-        errors.push(file.error(&place, conflict.explain(describe)));
-    }
-    route::Table::default()
+        file.error(&place, conflict.explain(describe))
+    };
+    let is_told = |conflict: &&route::Conflict| is_told(conflict);
+    route::Table::new(&entries)
+        .map_err(|conflicts| conflicts.iter().filter(is_told).map(explain).collect())
 }
 
 /// The field line that an upstream knows us by.
@@ -233,6 +250,7 @@ fn upstream(
         balance: upstream.balance,
         credential,
         credential_from: upstream.api_key.as_ref().map(|key| key.from.describe()),
+        ca: upstream.ca.as_ref().map(|ca| ca.path.display().to_string()),
         pool: PoolLimits {
             idle_max: upstream.pool.idle_max,
             idle: upstream.pool.idle,

@@ -1,13 +1,15 @@
 //! What is different between two snapshots, in lines for people.
 
+use crate::snapshot::Endpoint;
 use crate::snapshot::Outline;
 use crate::snapshot::Snapshot;
 use crate::snapshot::outline;
 use crate::snapshot::outline::EndpointOutline;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What is taken up at the start of the process only.
-const FIXED: &[&str] = &["listen.address", "admin.address", "access_log.path"];
+const FIXED: &[&str] = &["listen.address", "admin.address"];
 
 /// What `new` has differently from `old`, addresses and the presence of another secret included.
 #[must_use]
@@ -20,6 +22,18 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Vec<String> {
         let has_both = before.credential.is_some() && upstream.credential.is_some();
         if has_both && before.credential != upstream.credential {
             lines.push(format!("upstream \"{}\": the key's value has changed", upstream.name));
+        }
+    }
+    for endpoint in &new.endpoints {
+        let name = &new.upstream(endpoint.upstream).name;
+        let is_same =
+            |e: &&Endpoint| e.url == endpoint.url && old.upstream(e.upstream).name == *name;
+        let before = old.endpoints.iter().find(is_same).and_then(|before| before.tls.as_ref());
+        let configs =
+            before.map(|tls| &tls.config).zip(endpoint.tls.as_ref().map(|tls| &tls.config));
+        if configs.is_some_and(|(before, after)| !Arc::ptr_eq(before, after)) {
+            let url = &endpoint.url;
+            lines.push(format!("upstream \"{name}\": {url}: other certificates are trusted"));
         }
     }
     for upstream in &new_outline.upstreams {

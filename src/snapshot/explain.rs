@@ -1,6 +1,7 @@
 //! What would happen to a request, and why: the decisions are pure, so they can be asked without a request.
 
 use crate::llm::dialect::Dialect;
+use crate::llm::dialect::Operation;
 use crate::route::path;
 use crate::route::path::Destination;
 use crate::snapshot::Model;
@@ -118,12 +119,12 @@ pub fn explain(snapshot: &Snapshot, asked: Asked<'_>) -> Explanation {
             explanation.step(format!("the path asks for the operation {}", operation.name()));
             match asked.model {
                 None => explanation.refuse(400, "the body must name a model".to_owned()),
-                Some(name) => explanation.find(snapshot, name, None, operation.name()),
+                Some(name) => explanation.find(snapshot, name, None, Some(*operation)),
             }
         }
         Destination::Invoke { model, version } => {
             explanation.step("the path names the model; the body may be any JSON".to_owned());
-            explanation.find(snapshot, model, version.as_deref(), "invoke");
+            explanation.find(snapshot, model, version.as_deref(), None);
         }
     }
     explanation
@@ -156,7 +157,7 @@ impl Explanation {
         snapshot: &Snapshot,
         name: &str,
         version: Option<&str>,
-        operation: &'static str,
+        operation: Option<Operation>,
     ) {
         let found = match version {
             Some(version) => snapshot.route.pick_version(name, version),
@@ -168,17 +169,35 @@ impl Explanation {
             return;
         };
         let model = snapshot.model(id);
-        let how = if model.aliases.iter().any(|alias| alias == name) { "alias" } else { "name" };
-        self.step(format!("\"{name}\" is a {how} of the model {}", model.label()));
-        self.relay(snapshot, model, name, operation);
+        let how =
+            if model.aliases.iter().any(|alias| alias == name) { "an alias" } else { "a name" };
+        self.step(format!("\"{name}\" is {how} of the model {}", model.label()));
+        let path = operation.map_or_else(
+            || path::of_invoke(&model.upstream_model, version),
+            |operation| operation.path().to_owned(),
+        );
+        self.relay(snapshot, model, &path, name, operation);
     }
 
-    fn relay(&mut self, snapshot: &Snapshot, model: &Model, asked: &str, operation: &'static str) {
+    fn relay(
+        &mut self,
+        snapshot: &Snapshot,
+        model: &Model,
+        path: &str,
+        asked: &str,
+        operation: Option<Operation>,
+    ) {
         let upstream = snapshot.upstream(model.upstream);
-        let is_invoke = operation == "invoke";
-        let is_rewritten = !is_invoke && asked != model.upstream_model;
+        let is_rewritten = operation.is_some() && asked != model.upstream_model;
         let name = &upstream.name;
         self.step(format!("it is served by the upstream {name} ({})", upstream.dialect.name()));
+        let spoken = operation.map(Operation::dialect);
+        if let Some(spoken) = spoken.filter(|spoken| *spoken != upstream.dialect) {
+            let (path, there) = (spoken.name(), upstream.dialect.name());
+            self.step(format!(
+                "the path is of the dialect {path} and the upstream speaks {there}: nothing is translated"
+            ));
+        }
         self.step(if is_rewritten {
             format!("the body's model becomes \"{}\"", model.upstream_model)
         } else {
@@ -186,7 +205,6 @@ impl Explanation {
         });
         let total: u64 = upstream.weights.iter().map(|weight| u64::from(*weight)).sum();
         let shares = upstream.endpoints.iter().zip(&upstream.weights);
-        let path = self.path.clone();
         let choices: Vec<Choice> = shares
             .map(|(id, weight)| {
                 let endpoint = snapshot.endpoint(*id);
@@ -204,7 +222,7 @@ impl Explanation {
         self.step(format!("one of {} endpoint(s) gets it, by {balance}", choices.len()));
         self.outcome = "relayed";
         self.relay = Some(Relay {
-            operation,
+            operation: operation.map_or("invoke", Operation::name),
             model: model.name.clone(),
             version: model.version.clone(),
             upstream: name.clone(),

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 pub use build::World;
 pub use build::build;
+pub use build::clashes;
 pub use diff::diff;
 pub use diff::diff_outlines;
 pub use explain::Asked;
@@ -61,6 +62,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// A world without models, for tests that need some snapshot.
+    #[cfg(test)]
+    pub(crate) fn empty() -> Self {
+        let (file, _) = config::read("", "empty.toml");
+        build(&file, &World::default(), &mut Ledger::default(), 0).expect("nothing is in it")
+    }
+
     /// A model of this snapshot.
     #[must_use]
     pub fn model(&self, id: ModelId) -> &Model {
@@ -152,6 +160,8 @@ pub struct Upstream {
     pub credential: Option<Secret>,
     /// Where the credential came from, for people.
     pub credential_from: Option<String>,
+    /// Whose certificates we trust instead of the system's, for people.
+    pub ca: Option<String>,
     /// How connections are kept.
     pub pool: PoolLimits,
 }
@@ -207,3 +217,6 @@ pub struct Deadlines {
     /// The whole request.
     pub whole: Duration,
 }
+
+#[cfg(test)]
+mod tests;

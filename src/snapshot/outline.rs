@@ -27,7 +27,7 @@ pub struct Outline {
 pub struct UpstreamOutline {
     /// Its name.
     pub name: String,
-    /// `dialect`, `balance`, `api_key` (where it is from), `pool.*`.
+    /// `dialect`, `balance`, `api_key` (where it is from), `ca`, `pool.*`.
     pub settings: BTreeMap<String, String>,
     /// In the file's order.
     pub endpoints: Vec<EndpointOutline>,
@@ -94,6 +94,7 @@ fn upstream(snapshot: &Snapshot, upstream: &Upstream) -> UpstreamOutline {
             ("dialect", upstream.dialect.name().to_owned()),
             ("balance", upstream.balance.label().to_owned()),
             ("api_key", key),
+            ("ca", upstream.ca.clone().unwrap_or_else(|| "system".to_owned())),
             ("pool.idle_max", upstream.pool.idle_max.to_string()),
             ("pool.idle_ms", millis(upstream.pool.idle)),
             ("pool.age_ms", millis(upstream.pool.age)),

@@ -1,5 +1,6 @@
 //! Are the pure parts right on files? Each module takes a folder of `files`.
 
+mod config;
 mod corpus;
 mod differential;
 mod reader;

@@ -46,7 +46,7 @@ const PAGES: &[(&str, &str)] = &[
     ("/metrics", "counters, gauges and histograms for Prometheus"),
     ("/admin/snapshot", "what the shards serve, without secrets; the history of reloads"),
     (
-        "/admin/explain?model=NAME&path=PATH&method=METHOD",
+        "/admin/explain?model=NAME&path=PATH&method=METHOD&format=text|json",
         "what would happen to a request, and why",
     ),
 ];
@@ -138,13 +138,14 @@ fn explain(query: &str, shared: &Shared) -> Answer {
         Ok(question) => question,
         Err(error) => return text(StatusCode::BAD_REQUEST, error),
     };
-    match shared.lock().current() {
-        Some(current) => text(StatusCode::OK, question.answer(&current.snapshot)),
-        None => {
-            let none = "no configuration has been published yet\n".to_owned();
-            text(StatusCode::SERVICE_UNAVAILABLE, none)
-        }
+    let Some(current) = shared.lock().current().cloned() else {
+        return health(&["no config has been published yet".to_owned()]);
+    };
+    let explanation = question.answer(&current.snapshot);
+    if question.is_json {
+        return json(StatusCode::OK, &serde_json::json!(explanation));
     }
+    text(StatusCode::OK, explanation.to_string())
 }
 
 /// 200 if nothing is wrong, else 503 and what is.
@@ -177,9 +178,6 @@ fn typed(status: StatusCode, content_type: &'static str, body: String) -> Answer
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        header::HeaderValue::from_static("nosniff"),
-    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
     answer
 }

@@ -9,12 +9,12 @@ use std::io;
 use std::io::Write as _;
 use std::mem;
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
 use tokio::task::JoinHandle;
 
+use crate::config::LogPath;
 use crate::control::log::line;
 use crate::control::names::Names;
 use crate::record::Record;
@@ -24,34 +24,6 @@ pub const WAITING_BYTES_MAX: usize = 8 << 20;
 
 /// How long to leave a log alone that could not be written.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// Where the access log goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// Standard output.
-    Stdout,
-    /// A file, appended to; opened again on SIGHUP.
-    File(PathBuf),
-}
-
-impl Destination {
-    /// `"stdout"`, or the path of a file.
-    #[must_use]
-    pub fn of(path: &str) -> Self {
-        match path {
-            "stdout" => Self::Stdout,
-            path => Self::File(path.into()),
-        }
-    }
-
-    fn open(&self) -> io::Result<File> {
-        match self {
-            // A descriptor of its own: a write that blocks must not hold the lock of `io::stdout`.
-            Self::Stdout => Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
-            Self::File(path) => OpenOptions::new().create(true).append(true).open(path),
-        }
-    }
-}
 
 /// What the access log has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,7 +39,7 @@ pub struct Counts {
 /// The access log.
 #[derive(Debug, Default)]
 pub struct AccessLog {
-    destination: Option<Destination>,
+    destination: Option<LogPath>,
     waiting: Batch,
     file: Option<File>,
     writing: Option<JoinHandle<Outcome>>,
@@ -107,7 +79,7 @@ struct Outcome {
 
 impl AccessLog {
     /// Writes to `destination` from now on; `None` writes nothing.
-    pub fn aim(&mut self, destination: Option<Destination>) {
+    pub fn aim(&mut self, destination: Option<LogPath>) {
         if self.destination != destination {
             self.destination = destination;
             self.reopen();
@@ -228,12 +200,12 @@ impl AccessLog {
         }
         self.state = state;
         let destination = self.destination.as_ref().map(|destination| match destination {
-            Destination::Stdout => "stdout".into(),
-            Destination::File(path) => path.to_string_lossy(),
+            LogPath::Stdout => "stdout".into(),
+            LogPath::File(path) => path.to_string_lossy(),
         });
         let path = destination.unwrap_or_default();
         match state {
-            State::Good => tracing::info!(%path, "the access log is written again"),
+            State::Good => tracing::info!(%path, "the access log is in order again"),
             State::Failing => tracing::error!(%path, why, "the access log cannot be written"),
             State::Behind => {
                 tracing::warn!(%path, why, "the access log is slower than the requests")
@@ -242,9 +214,17 @@ impl AccessLog {
     }
 }
 
+fn open(destination: &LogPath) -> io::Result<File> {
+    match destination {
+        // A descriptor of its own: a write that blocks must not hold the lock of `io::stdout`.
+        LogPath::Stdout => Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
+        LogPath::File(path) => OpenOptions::new().create(true).append(true).open(path),
+    }
+}
+
 /// Writes a batch; runs on a thread where blocking is allowed.
-fn put(destination: &Destination, file: Option<File>, batch: Batch, is_torn: bool) -> Outcome {
-    let mut file = match file.map_or_else(|| destination.open(), Ok) {
+fn put(destination: &LogPath, file: Option<File>, batch: Batch, is_torn: bool) -> Outcome {
+    let mut file = match file.map_or_else(|| open(destination), Ok) {
         Ok(file) => file,
         Err(error) => return Outcome { file: None, batch, written: 0, error: Some(error) },
     };
@@ -274,144 +254,4 @@ fn put(destination: &Destination, file: Option<File>, batch: Batch, is_torn: boo
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    fn record(number: u64) -> Record {
-        Record { started_unix_ms: number, status: 200, ..Record::default() }
-    }
-
-    fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-    }
-
-    fn temporary(name: &str) -> PathBuf {
-        let place = std::env::temp_dir().join(format!("ringway-{}-{name}", std::process::id()));
-        std::fs::remove_file(&place).ok();
-        place
-    }
-
-    fn line_count(path: &Path) -> usize {
-        let text = std::fs::read_to_string(path).unwrap();
-        for line in text.lines() {
-            serde_json::from_str::<serde_json::Value>(line).unwrap();
-        }
-        text.lines().count()
-    }
-
-    async fn settled(log: &mut AccessLog) {
-        for _ in 0..500 {
-            log.turn_over(Instant::now()).await;
-            if log.writing.is_none() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        panic!("the batch was not written");
-    }
-
-    #[test]
-    fn lines_are_written_in_batches_and_the_file_is_reopened() {
-        let path = temporary("access.log");
-        let moved = temporary("access.log.1");
-        runtime().block_on(async {
-            let mut log = AccessLog::default();
-            log.write(&record(0), &Names::default());
-            assert_eq!(log.waiting.lines, 0, "off until aimed");
-            log.aim(Some(Destination::File(path.clone())));
-            for number in 0..1_000 {
-                log.write(&record(number), &Names::default());
-            }
-            settled(&mut log).await;
-            assert_eq!(line_count(&path), 1_000);
-
-            std::fs::rename(&path, &moved).unwrap();
-            log.write(&record(0), &Names::default());
-            settled(&mut log).await;
-            assert_eq!(line_count(&moved), 1_001, "still the old file");
-            log.reopen();
-            log.write(&record(0), &Names::default());
-            log.finish(Duration::from_secs(5)).await;
-            assert_eq!(line_count(&path), 1);
-            assert_eq!(log.counts(), Counts { lines: 1_002, dropped: 0, errors: 0 });
-        });
-        std::fs::remove_file(path).unwrap();
-        std::fs::remove_file(moved).unwrap();
-    }
-
-    #[test]
-    fn a_full_disk_is_counted_and_tried_again_later() {
-        runtime().block_on(async {
-            let mut log = AccessLog::default();
-            log.aim(Some(Destination::File("/dev/full".into())));
-            log.write(&record(0), &Names::default());
-            settled(&mut log).await;
-            log.write(&record(1), &Names::default());
-            log.turn_over(Instant::now()).await;
-            assert!(log.writing.is_none(), "rests before it tries again");
-            assert_eq!(log.state, State::Failing);
-            log.turn_over(Instant::now() + RETRY_AFTER).await;
-            assert!(log.writing.is_some());
-            log.settle(Instant::now()).await;
-            assert_eq!(log.counts(), Counts { lines: 0, dropped: 2, errors: 2 });
-
-            let path = temporary("recovered.log");
-            log.aim(Some(Destination::File(path.clone())));
-            log.write(&record(2), &Names::default());
-            settled(&mut log).await;
-            assert_eq!(log.state, State::Good);
-            assert_eq!(line_count(&path), 1);
-            std::fs::remove_file(path).unwrap();
-        });
-    }
-
-    #[test]
-    fn a_path_that_cannot_be_opened_is_an_error_of_the_log_only() {
-        runtime().block_on(async {
-            let mut log = AccessLog::default();
-            log.aim(Some(Destination::File("/nowhere/at/all.log".into())));
-            log.write(&record(0), &Names::default());
-            settled(&mut log).await;
-            assert_eq!(log.counts(), Counts { lines: 0, dropped: 1, errors: 1 });
-        });
-    }
-
-    #[test]
-    fn a_reader_that_has_stopped_costs_lines_and_no_time() {
-        let runtime = runtime();
-        runtime.block_on(async {
-            let (reader, writer) = io::pipe().unwrap();
-            let mut log = AccessLog::default();
-            log.aim(Some(Destination::File("unused".into())));
-            log.is_reopening = false;
-            log.file = Some(File::from(std::os::fd::OwnedFd::from(writer)));
-            for number in 0..60_000 {
-                log.write(&record(number), &Names::default());
-                if number % 1_000 == 0 {
-                    log.turn_over(Instant::now()).await;
-                }
-            }
-            assert!(log.waiting.bytes.len() < WAITING_BYTES_MAX + 4096);
-            assert!(log.counts().dropped > 0);
-            assert_eq!(log.state, State::Behind);
-            // Another reader of the same end would keep it alive: with none, the write fails and the batch is lost.
-            drop(reader);
-            log.settle(Instant::now()).await;
-            assert_eq!(log.counts().errors, 1);
-        });
-        runtime.shutdown_background();
-    }
-
-    #[test]
-    fn a_torn_line_is_ended_before_the_next() {
-        let path = temporary("torn.log");
-        std::fs::write(&path, "{\"half").unwrap();
-        let batch = Batch { bytes: b"{}\n".to_vec(), lines: 1 };
-        let outcome = put(&Destination::File(path.clone()), None, batch, true);
-        assert!(outcome.error.is_none());
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"half\n{}\n");
-        std::fs::remove_file(path).unwrap();
-    }
-}
+mod tests;

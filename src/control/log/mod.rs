@@ -3,6 +3,8 @@
 pub mod access;
 mod line;
 
+pub(in crate::control) use crate::control::log::line::utc;
+
 use std::fmt;
 use std::io;
 

@@ -17,6 +17,7 @@ use crate::record::counters::LANE_CELLS;
 use crate::record::counters::LaneCell;
 use crate::record::counters::LaneCounter;
 use crate::record::counters::Retirement;
+use crate::record::counters::ShardCell;
 use crate::record::counters::ShardCounter;
 use crate::record::histogram::Histogram;
 use crate::record::status::StatusLabel;
@@ -47,9 +48,9 @@ pub struct ControlNumbers {
     pub snapshot_number: u64,
     /// The last attempt to read the configuration and what it names was successful.
     pub is_last_reload_successful: bool,
-    /// Attempts that gave a snapshot.
+    /// Readings of the config that went well.
     pub reloads: u64,
-    /// Attempts that failed: the snapshot before was kept.
+    /// Readings that did not: the snapshot before was kept.
     pub reloads_failed: u64,
     /// When the latest snapshot was published, in milliseconds since 1970.
     pub published_unix_ms: u64,
@@ -139,27 +140,25 @@ impl View<'_> {
         let name = metric.name;
         match metric.samples {
             Samples::Sum(counter) => {
-                let sum: u64 = self.pages.iter().map(|page| page.load(counter)).sum();
-                text::sample(out, name, &Labels::new(), sum);
+                text::sample(out, name, &Labels::new(), self.sum(counter));
             }
             Samples::EachShard(counter) => {
                 for (shard, page) in self.pages.iter().enumerate() {
                     let labels = Labels::new().with("shard", &shard.to_string());
-                    text::sample(out, name, &labels, page.load(counter));
+                    text::sample(out, name, &labels, page.load(counter).cast_signed());
                 }
             }
             Samples::PoolStates => {
                 for (state, counter) in
                     [("in_use", ShardCounter::PoolInUse), ("idle", ShardCounter::PoolIdle)]
                 {
-                    let sum: u64 = self.pages.iter().map(|page| page.load(counter)).sum();
-                    text::sample(out, name, &Labels::new().with("state", state), sum);
+                    text::sample(out, name, &Labels::new().with("state", state), self.sum(counter));
                 }
             }
             Samples::Retirements => {
                 for &reason in Retirement::ALL {
-                    let sum: u64 = self.pages.iter().map(|page| page.load(reason)).sum();
-                    text::sample(out, name, &Labels::new().with("reason", reason.label()), sum);
+                    let labels = Labels::new().with("reason", reason.label());
+                    text::sample(out, name, &labels, self.sum(reason));
                 }
             }
             Samples::Statuses => self.each_lane(|lane| statuses(lane, name, out)),
@@ -177,6 +176,13 @@ impl View<'_> {
             }
             Samples::Process(number) => self.process(number, name, out),
         }
+    }
+
+    /// A number of all shards. What one shard adds another may take away, so each by itself may be below zero.
+    fn sum(&self, cell: impl Into<ShardCell>) -> i64 {
+        let cell = cell.into();
+        let loads = self.pages.iter().map(|page| page.load(cell));
+        loads.fold(0, u64::wrapping_add).cast_signed()
     }
 
     /// The named lanes, and the requests that had none.
@@ -204,8 +210,7 @@ impl View<'_> {
                 text::sample(out, name, &labels, 1);
             }
             Process::Reloads => {
-                for (result, count) in
-                    [("published", numbers.reloads), ("failed", numbers.reloads_failed)]
+                for (result, count) in [("ok", numbers.reloads), ("failed", numbers.reloads_failed)]
                 {
                     text::sample(out, name, &Labels::new().with("result", result), count);
                 }

@@ -233,12 +233,12 @@ pub const REFERENCE: &[Metric] = &[
     gauge(
         "ringway_config_last_reload_successful",
         Samples::Process(Process::LastReloadSuccessful),
-        "1 if the last attempt to read the configuration gave a snapshot, else 0.",
+        "1 if the last reading of the config went well, else 0.",
     ),
     counter(
         "ringway_config_reloads_total",
         Samples::Process(Process::Reloads),
-        "Attempts to read the configuration and what it names, by result.",
+        "Readings of the config, by result.",
     ),
     gauge(
         "ringway_draining_shards",

@@ -165,6 +165,18 @@ fn lanes_of_one_name_are_one_series() {
 }
 
 #[test]
+fn what_one_shard_adds_another_may_take_away() {
+    let pages = vec![Page::new(), Page::new()];
+    pages[0].add(ShardCounter::ConnectionsOpen, 1);
+    pages[1].sub(ShardCounter::ConnectionsOpen, 1);
+    pages[0].add(ShardCounter::StreamsOpen, 2);
+    pages[1].sub(ShardCounter::StreamsOpen, 1);
+    let page = page_of(&pages);
+    assert!(page.contains("ringway_connections_open{shard=\"1\"} -1\n"));
+    assert!(page.contains("ringway_streams_open 1\n"));
+}
+
+#[test]
 fn every_metric_has_a_head_and_no_name_twice() {
     let page = page_of(&pages());
     let mut names: Vec<_> = REFERENCE.iter().map(|metric| metric.name).collect();

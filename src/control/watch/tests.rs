@@ -1,0 +1,140 @@
+//! The watch on real files, with the addresses of this machine only.
+
+use super::*;
+use std::fs;
+use std::path::PathBuf;
+
+const GOOD: &str = "[[upstream]]\nname = \"u\"\nendpoints = [{ url = \"http://localhost:1\" }]\n\
+                    [[model]]\nname = \"m\"\nupstream = \"u\"\n";
+
+/// A folder that goes away with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ringway-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+fn on_runtime<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+async fn start(path: PathBuf) -> (Watch, Arc<Mutex<Vec<u64>>>) {
+    let published = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&published);
+    let publish = move |snapshot: Arc<Snapshot>| list.lock().unwrap().push(snapshot.number);
+    (Watch::start(Source::File(path), publish).await.unwrap(), published)
+}
+
+async fn turn_until(watch: &mut Watch, is_done: impl Fn(&State) -> bool) {
+    for _ in 0..20 {
+        if is_done(&watch.remote().state()) {
+            return;
+        }
+        watch.turn().await;
+    }
+    panic!("nothing happened: {:?}", watch.remote().state());
+}
+
+#[test]
+fn a_written_file_is_taken_up_and_a_wrong_one_changes_nothing() {
+    on_runtime(async {
+        let folder = Folder::new("written");
+        let path = folder.write("a.toml", GOOD);
+        let (mut watch, published) = start(path).await;
+        let addresses = watch.snapshot().endpoints[0].addresses.clone();
+        assert_eq!(addresses, ["127.0.0.1:1".parse().unwrap(), "[::1]:1".parse().unwrap()]);
+
+        folder.write("a.toml", &GOOD.replace("\"m\"", "\"other\""));
+        turn_until(&mut watch, |state| state.snapshot.number == 2).await;
+        let state = watch.remote().state();
+        let changes = &state.history.back().unwrap().changes;
+        assert_eq!(changes, &["model \"m\" removed", "model \"other\" added"]);
+
+        folder.write("a.toml", "[listn]\n");
+        turn_until(&mut watch, |state| !state.is_last_reload_successful).await;
+        let state = watch.remote().state();
+        assert_eq!((state.snapshot.number, state.reload_failures), (2, 1));
+        assert!(state.last_errors[0].contains("did you mean \"listen\"?"), "{state:?}");
+        watch.turn().await;
+        watch.turn().await;
+        assert_eq!(watch.remote().state().reload_failures, 1, "read again only when it changes");
+
+        folder.write("a.toml", GOOD);
+        turn_until(&mut watch, |state| state.is_last_reload_successful).await;
+        let state = watch.remote().state();
+        assert!(state.last_errors.is_empty());
+        assert_eq!(*published.lock().unwrap(), [1, 2, 3]);
+        assert_eq!(state.snapshot.models[0].lane.0, 0, "a model that came back has its old lane");
+    });
+}
+
+#[test]
+fn a_key_file_is_watched_too_and_its_key_is_never_shown() {
+    on_runtime(async {
+        let folder = Folder::new("key");
+        folder.write("key", " first \n");
+        let with_key = GOOD.replace("endpoints", "api_key = { file = \"key\" }\nendpoints");
+        let (mut watch, _) = start(folder.write("a.toml", &with_key)).await;
+        let field = |watch: &Watch| {
+            let snapshot = watch.snapshot();
+            snapshot.upstreams[0].credential.as_ref().unwrap().expose().to_vec()
+        };
+        assert_eq!(field(&watch), b"authorization: Bearer first\r\n");
+        folder.write("key", "second-key");
+        turn_until(&mut watch, |state| state.snapshot.number == 2).await;
+        assert_eq!(field(&watch), b"authorization: Bearer second-key\r\n");
+        let state = watch.remote().state();
+        assert_eq!(state.history[1].changes, ["upstream \"u\": the key's value has changed"]);
+        assert!(!format!("{state:?}").contains("second-key"));
+    });
+}
+
+#[test]
+fn a_reload_can_be_asked_for_and_a_dropped_turn_loses_nothing() {
+    on_runtime(async {
+        let folder = Folder::new("asked");
+        let (mut watch, _) = start(folder.write("a.toml", GOOD)).await;
+        let remote = watch.remote();
+        let asking = tokio::spawn(async move { remote.reload().await });
+        tokio::task::yield_now().await;
+        for _ in 0..3 {
+            // Polled once and dropped.
+            tokio::select! { biased; () = watch.turn() => {}, () = std::future::ready(()) => {} }
+        }
+        turn_until(&mut watch, |state| state.snapshot.number == 2).await;
+        assert_eq!(asking.await.unwrap(), Ok(2));
+
+        folder.write("a.toml", "x");
+        let remote = watch.remote();
+        let asking = tokio::spawn(async move { remote.reload().await });
+        turn_until(&mut watch, |state| state.reload_failures == 1).await;
+        assert!(asking.await.unwrap().is_err());
+    });
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once() {
+    let folder = Folder::new("wrong");
+    let text = "[[upstream]]\nname = \"u\"\nca = \"no.pem\"\napi_key = { file = \"none\" }\nendpoints = [{ url = \"x\" }]\n\
+                [[model]]\nname = \"m\"\nupstream = \"u\"\n[[model]]\nname = \"m\"\nupstream = \"u\"\n";
+    let source = Source::File(folder.write("a.toml", text));
+    let errors = source.load().unwrap_err();
+    let lines: Vec<u32> = errors.iter().map(|error| error.place.line).collect();
+    assert_eq!(lines, [3, 4, 5, 9], "{errors:#?}");
+}

@@ -1,0 +1,163 @@
+//! What a config becomes (`.snap`), or what must be said of it (`.err`).
+//!
+//! A line `# explain: METHOD PATH [MODEL]` of a file asks what would happen to that request. A file `x.after.toml`
+//! is what `x.toml` is replaced with: what that changes is part of the `.snap` of `x`. `UPDATE=1` writes
+//! the expectations anew.
+
+use ringway::config;
+use ringway::snapshot;
+use ringway::snapshot::Ledger;
+use ringway::snapshot::Secret;
+use ringway::snapshot::Snapshot;
+use ringway::snapshot::World;
+use rustls::RootCertStore;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/files/config")
+}
+
+#[test]
+fn every_file_becomes_or_says_what_it_should() {
+    let mut names: Vec<String> = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter_map(|name| name.strip_suffix(".toml").map(str::to_owned))
+        .filter(|name| !name.ends_with(".after"))
+        .collect();
+    names.sort();
+    assert!(names.len() > 10, "the folder of files is not there");
+    let mut wrong = Vec::new();
+    for name in &names {
+        let mut ledger = Ledger::default();
+        let (ending, text) = match read(name, &mut ledger, 1) {
+            Ok(snapshot) => ("snap", show(name, &snapshot, &mut ledger)),
+            Err(errors) => ("err", lines(&errors)),
+        };
+        compare(name, ending, &text, &mut wrong);
+    }
+    assert!(wrong.is_empty(), "UPDATE=1 writes these anew:\n{}", wrong.join("\n"));
+}
+
+fn read(name: &str, ledger: &mut Ledger, number: u64) -> Result<Snapshot, Vec<config::Error>> {
+    let file_name = format!("{name}.toml");
+    let text = fs::read_to_string(folder().join(&file_name)).unwrap();
+    let (file, mut errors) = config::read(&text, &file_name);
+    errors.extend(snapshot::clashes(&file));
+    errors.sort();
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let world = world(&file, &text);
+    snapshot::build(&file, &world, ledger, number)
+}
+
+/// A world in which every variable, file and name that the config speaks of is there.
+fn world(file: &config::File, text: &str) -> World {
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let mut private = roots.clone();
+    private.roots.truncate(1);
+    let key = |upstream: &config::Upstream| match &upstream.api_key {
+        Some(key) if key.from == config::SecretPlace::Env("EMPTY".to_owned()) => String::new(),
+        Some(key) if key.from == config::SecretPlace::Env("BROKEN".to_owned()) => {
+            "a\r\nb: c".into()
+        }
+        _ => format!("key-of-{}", upstream.name),
+    };
+    let hosts = file.upstreams.iter().flat_map(|u| &u.endpoints).map(|e| e.url.host.clone());
+    let addresses = hosts.map(|host| (host, vec!["192.0.2.1".parse().unwrap()]));
+    World {
+        addresses: addresses.filter(|_| !text.contains("# no addresses")).collect(),
+        secrets: file
+            .upstreams
+            .iter()
+            .map(|u| (u.name.clone(), Secret::new(key(u).into_bytes())))
+            .collect(),
+        system_roots: Some(roots),
+        ca_roots: file
+            .upstreams
+            .iter()
+            .filter_map(|u| Some((u.ca.as_ref()?.path.clone(), private.clone())))
+            .collect(),
+        now_unix_s: 1_700_000_000,
+    }
+}
+
+fn show(name: &str, snapshot: &Snapshot, ledger: &mut Ledger) -> String {
+    let mut out = serde_json::to_string_pretty(&snapshot::outline(snapshot)).unwrap();
+    out.push_str("\n\n-- endpoints\n");
+    for endpoint in &snapshot.endpoints {
+        let tls = endpoint.tls.as_ref().map(|tls| tls.server_name.to_str().into_owned());
+        let (url, host, prefix) = (&endpoint.url, &endpoint.host, &endpoint.path_prefix);
+        writeln!(out, "{url} host={host} prefix={prefix:?} tls={tls:?}").unwrap();
+    }
+    out.push_str("\n-- credentials\n");
+    for upstream in &snapshot.upstreams {
+        let field =
+            upstream.credential.as_ref().map(|secret| String::from_utf8_lossy(secret.expose()));
+        let shown = format!("{upstream:?}");
+        assert!(!shown.contains("key-of-"), "a secret is in {shown}");
+        writeln!(out, "{}: {field:?}", upstream.name).unwrap();
+    }
+    writeln!(out, "\n-- models\n{}", String::from_utf8_lossy(&snapshot.model_list)).unwrap();
+    for model in &snapshot.models {
+        let json = String::from_utf8_lossy(&model.upstream_model_json);
+        writeln!(
+            out,
+            "{} -> {json} {}",
+            model.label(),
+            String::from_utf8_lossy(&model.description)
+        )
+        .unwrap();
+    }
+    let text = fs::read_to_string(folder().join(format!("{name}.toml"))).unwrap();
+    let file = config::parse(&text, &format!("{name}.toml")).unwrap();
+    let warnings = config::warnings(&file);
+    if !warnings.is_empty() {
+        writeln!(out, "\n-- warnings\n{}", lines(&warnings).trim_end()).unwrap();
+    }
+    for line in text.lines().filter_map(|line| line.strip_prefix("# explain: ")) {
+        let mut words = line.split(' ');
+        let asked = snapshot::Asked {
+            method: words.next().unwrap(),
+            path: words.next().unwrap(),
+            model: words.next(),
+        };
+        write!(out, "\n-- {}", snapshot::explain(snapshot, asked)).unwrap();
+    }
+    if folder().join(format!("{name}.after.toml")).exists() {
+        let after = read(&format!("{name}.after"), ledger, 2);
+        let after = after.unwrap_or_else(|errors| panic!("{}", lines(&errors)));
+        let changes = snapshot::diff(snapshot, &after);
+        writeln!(out, "\n-- changes\n{}", changes.join("\n")).unwrap();
+        for endpoint in &after.endpoints {
+            writeln!(out, "slot {} {}", endpoint.slot.0, endpoint.url).unwrap();
+        }
+        for model in &after.models {
+            writeln!(out, "lane {} {}", model.lane.0, model.label()).unwrap();
+        }
+    }
+    out
+}
+
+fn lines(errors: &[config::Error]) -> String {
+    errors.iter().fold(String::new(), |text, error| format!("{text}{error}\n"))
+}
+
+/// The other ending must not be there: a file that was wrong and is good now has lost its `.err`.
+fn compare(name: &str, ending: &str, text: &str, wrong: &mut Vec<String>) {
+    let path = folder().join(format!("{name}.{ending}"));
+    let other = folder().join(format!("{name}.{}", if ending == "snap" { "err" } else { "snap" }));
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, text).unwrap();
+        drop(fs::remove_file(other));
+        return;
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    if expected != text || other.exists() {
+        wrong.push(format!("{name}.{ending}: expected\n{expected}\nfound\n{text}"));
+    }
+}
