@@ -156,7 +156,9 @@ pub async fn body(
     outline: &Outline,
 ) -> Result<Incoming, Trouble> {
     match outline.body {
-        BodyLength::Empty | BodyLength::UntilClose => exact(client, buffers, limits, outline, 0).await,
+        BodyLength::Empty | BodyLength::UntilClose => {
+            exact(client, buffers, limits, outline, 0).await
+        }
         BodyLength::Exact(length) => match usize::try_from(length) {
             Ok(length) if length <= limits.body_bytes_max => {
                 exact(client, buffers, limits, outline, length).await

@@ -108,4 +108,22 @@ mod tests {
         assert_eq!(turns(&mut robin, &[1], 2), [0, 0]);
         assert_eq!(shares(&turns(&mut robin, &[u32::MAX; 9], 90), 9), [10; 9]);
     }
+
+    #[test]
+    fn whatever_comes_and_goes_nobody_runs_ahead() {
+        let mut robin = RoundRobin::default();
+        let weights = [1, 50, 3, 0, 7, 7];
+        let sum: i64 = weights.iter().map(|&weight| i64::from(weight)).sum();
+        let mut dice = 1_u32;
+        for _ in 0..50_000 {
+            dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let is_usable = |index: usize| (dice >> (24 + index)) & 1 == 1;
+            match robin.next(&weights, is_usable) {
+                Some(chosen) => assert!(is_usable(chosen) && weights[chosen] > 0),
+                None => assert!(!(0..6).any(|index| is_usable(index) && weights[index] > 0)),
+            }
+            assert_eq!(robin.credits.iter().sum::<i64>(), 0);
+            assert!(robin.credits.iter().all(|credit| credit.abs() <= 2 * sum), "{robin:?}");
+        }
+    }
 }

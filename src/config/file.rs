@@ -58,6 +58,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// The longest gap between two pieces of a request body.
     pub body_timeout: Duration,
+    /// How long a client may read nothing of what waits for it.
+    pub write_timeout: Duration,
 }
 
 /// `[admin]`.

@@ -124,11 +124,18 @@ fn limits(section: Option<Section<'_>>, errors: &mut Errors<'_>) -> Limits {
         head_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(75),
         body_timeout: Duration::from_secs(30),
+        write_timeout: Duration::from_secs(60),
     };
     let Some(section) = section else {
         return limits;
     };
-    let known = ["body_bytes_max", "head_timeout_ms", "idle_timeout_ms", "body_timeout_ms"];
+    let known = [
+        "body_bytes_max",
+        "head_timeout_ms",
+        "idle_timeout_ms",
+        "body_timeout_ms",
+        "write_timeout_ms",
+    ];
     section.refuse_unknown(&known, &[], errors);
     let bytes = section.number("body_bytes_max", &(1024..=1 << 30), errors);
     if let Some(bytes) = bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
@@ -138,6 +145,7 @@ fn limits(section: Option<Section<'_>>, errors: &mut Errors<'_>) -> Limits {
         ("head_timeout_ms", &mut limits.head_timeout),
         ("idle_timeout_ms", &mut limits.idle_timeout),
         ("body_timeout_ms", &mut limits.body_timeout),
+        ("write_timeout_ms", &mut limits.write_timeout),
     ] {
         *limit = section.millis(key, errors).unwrap_or(*limit);
     }

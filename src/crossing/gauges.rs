@@ -46,6 +46,9 @@ impl Row for Cells<LANE_CELLS> {
     }
 }
 
+/// A page as its shard and its readers hold it.
+pub type SharedPage = Arc<Page>;
+
 /// The counters of one shard.
 pub struct Page {
     shard: Box<Apart<Cells<SHARD_CELLS>>>,

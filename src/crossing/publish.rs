@@ -10,6 +10,9 @@ use crossbeam_queue::ArrayQueue;
 use crate::snapshot::Snapshot;
 use crate::sys::socket;
 
+/// A snapshot as it is shared between threads.
+pub type SharedSnapshot = Arc<Snapshot>;
+
 /// Whether requests are still let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {

@@ -2,6 +2,8 @@
 
 mod unreadable;
 
+use std::cmp::Ordering;
+
 use crate::llm::scan::Flaw;
 use crate::llm::scan::Scan;
 use crate::llm::scan::Value;
@@ -41,7 +43,8 @@ impl<'b> Ask<'b> {
 /// Reads what `body` asks for. Validates all of it in one pass and allocates nothing.
 ///
 /// A body is valid JSON here exactly if serde_json reads it as a `Value`; beyond that it must be an object in which
-/// the keys of [`Ask`] have their types, and are there once. Only keys of the outermost object count.
+/// the keys of [`Ask`] have their types and are there once, in lower case. Only keys of the outermost object count.
+/// Keys are compared as they read when decoded, so that no escape hides one.
 ///
 /// # Errors
 ///
@@ -249,16 +252,17 @@ enum Likeness {
     None,
 }
 
+#[inline]
 fn likeness(key: &Text<'_>, name: &str) -> Likeness {
-    if key.has_escapes || !key.raw.is_ascii() {
-        return likeness_decoded(key, name);
-    }
-    if key.raw == name {
-        Likeness::Same
-    } else if key.raw.eq_ignore_ascii_case(name) {
-        Likeness::Miscased
-    } else {
-        Likeness::None
+    // Most keys are settled by their length: what else means one of ours, by escapes or by letters that fold to
+    // ASCII, is longer.
+    match key.raw.len().cmp(&name.len()) {
+        Ordering::Less => Likeness::None,
+        Ordering::Equal if key.raw == name => Likeness::Same,
+        Ordering::Equal if key.raw.eq_ignore_ascii_case(name) => Likeness::Miscased,
+        Ordering::Equal => Likeness::None,
+        Ordering::Greater if key.has_escapes || !key.raw.is_ascii() => likeness_decoded(key, name),
+        Ordering::Greater => Likeness::None,
     }
 }
 

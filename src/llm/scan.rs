@@ -43,10 +43,11 @@ impl<'b> Scan<'b> {
         let text = str::from_utf8(body)
             .map_err(|error| Flaw { offset: error.valid_up_to(), what: Syntax::NotUtf8 })?;
         let mut scan = Self { text, bytes: body, at: 0, depth: 0, arrays: 0 };
-        if scan.next_byte().is_none() {
-            return Err(scan.flaw(Syntax::Empty));
+        match scan.next_byte() {
+            None => Err(scan.flaw(Syntax::Empty)),
+            Some(_) if text.starts_with('\u{feff}') => Err(scan.flaw(Syntax::ByteOrderMark)),
+            Some(_) => Ok(scan),
         }
-        Ok(scan)
     }
 
     /// Bytes read so far.
@@ -78,20 +79,39 @@ impl<'b> Scan<'b> {
     }
 
     /// The next key; its value begins where the scan then is.
+    #[inline]
     pub(crate) fn key(&mut self) -> Result<Text<'b>, Flaw> {
-        match self.next_byte() {
-            Some(b'"') => {}
-            Some(_) => return Err(self.flaw(Syntax::NoKey)),
-            None => return Err(self.flaw(Syntax::EndsEarly)),
-        }
+        self.begin_key()?;
         let key = self.string()?;
+        self.end_key()?;
+        Ok(key)
+    }
+
+    #[inline]
+    fn skip_key(&mut self) -> Result<(), Flaw> {
+        self.begin_key()?;
+        self.string_end()?;
+        self.end_key()
+    }
+
+    #[inline]
+    fn begin_key(&mut self) -> Result<(), Flaw> {
+        match self.next_byte() {
+            Some(b'"') => Ok(()),
+            Some(_) => Err(self.flaw(Syntax::NoKey)),
+            None => Err(self.flaw(Syntax::EndsEarly)),
+        }
+    }
+
+    #[inline]
+    fn end_key(&mut self) -> Result<(), Flaw> {
         match self.next_byte() {
             Some(b':') => self.at += 1,
             Some(_) => return Err(self.flaw(Syntax::NoColon)),
             None => return Err(self.flaw(Syntax::EndsEarly)),
         }
         self.next_byte();
-        Ok(key)
+        Ok(())
     }
 
     /// After a member of an object: whether another follows; if not, the object has been left.
@@ -111,6 +131,7 @@ impl<'b> Scan<'b> {
     }
 
     /// Reads the value that begins here.
+    #[inline]
     pub(crate) fn value(&mut self) -> Result<Value<'b>, Flaw> {
         match self.byte() {
             Some(b'"') => Ok(Value::Text(self.string()?)),
@@ -141,7 +162,7 @@ impl<'b> Scan<'b> {
                 }
                 Some(b'{') => {
                     if self.enter_object()? {
-                        self.key()?;
+                        self.skip_key()?;
                         continue;
                     }
                 }
@@ -167,7 +188,7 @@ impl<'b> Scan<'b> {
         while self.depth > outside {
             if self.arrays & 1 == 0 {
                 if self.has_more_members()? {
-                    self.key()?;
+                    self.skip_key()?;
                     return Ok(true);
                 }
                 continue;
@@ -230,6 +251,7 @@ impl<'b> Scan<'b> {
     }
 
     /// The string whose opening quote is here.
+    #[inline]
     fn string(&mut self) -> Result<Text<'b>, Flaw> {
         let start = self.at;
         let has_escapes = self.string_end()?;

@@ -3,6 +3,9 @@
 //! Content is never altered. A stream of events goes down in whole events, as many as a read brought, so that the
 //! gateway can speak between any two of them; an event larger than [`EVENT_BYTES_HELD_MAX`] goes down as it comes.
 
+use std::io::Write;
+use std::time::Duration;
+
 use crate::llm::dialect;
 use crate::llm::dialect::Dialect;
 use crate::llm::dialect::ErrorText;
@@ -59,6 +62,7 @@ pub struct Response {
     frame: Frame,
     scanner: Option<Scanner>,
     interim_heads: u8,
+    timing: Option<(Duration, Duration)>,
     /// The last event that went down is not whole: it was too large to be held back.
     is_split: bool,
     is_done: bool,
@@ -85,6 +89,7 @@ impl Response {
             frame: Frame::Plain,
             scanner: None,
             interim_heads: 0,
+            timing: None,
             is_split: false,
             is_done: false,
             has_said_done: false,
@@ -130,6 +135,17 @@ impl Response {
     #[must_use]
     pub const fn is_client_reusable(&self) -> bool {
         self.is_done && self.is_client_reusable
+    }
+
+    /// Has the head say where the time went: in the gateway until the request had gone up, and at the endpoint.
+    pub fn set_timing(&mut self, gateway: Duration, endpoint: Duration) {
+        self.timing = Some((gateway, endpoint));
+    }
+
+    /// Whether an interim response may be sent to see whether the client is still there.
+    #[must_use]
+    pub fn may_probe(&self) -> bool {
+        self.asked.version == Version::Http11 && !self.has_head()
     }
 
     /// Takes bytes from the endpoint and appends what goes down to `out`.
@@ -231,7 +247,7 @@ impl Response {
             }
             self.interim_heads += 1;
             if head.status == 101 || usize::from(self.interim_heads) > limits::INTERIM_HEADS_MAX {
-                return Err(Malformed::BadStatusLine);
+                return Err(Malformed::SwitchedProtocols);
             }
         }
     }
@@ -282,6 +298,9 @@ impl Response {
             encode::field(out, "x-accel-buffering", b"no");
         }
         encode::field(out, "x-request-id", &self.asked.request_id);
+        if let Some((gateway, endpoint)) = self.timing {
+            write_timing(gateway, endpoint, out);
+        }
         if let Some(length) = length {
             encode::number_field(out, "content-length", length);
         }
@@ -357,7 +376,8 @@ impl Response {
         let scan = scanner.feed(content);
         self.events += u64::from(scan.events);
         self.has_said_done |= scan.is_done;
-        let (whole, begun) = content.split_at_checked(scan.boundary.unwrap_or(0)).unwrap_or((content, &[]));
+        let (whole, begun) =
+            content.split_at_checked(scan.boundary.unwrap_or(0)).unwrap_or((content, &[]));
         let before = out.len();
         if !whole.is_empty() {
             self.is_split = false;
@@ -423,6 +443,14 @@ impl Response {
 /// The head of a chunk before its size is filled in. Leading zeros are legal (RFC 9112 section 7.1).
 const CHUNK_HEAD: &[u8] = b"000000\r\n";
 const CHUNK_DIGITS: usize = CHUNK_HEAD.len() - 2;
+
+/// `server-timing`, in milliseconds (W3C Server Timing).
+fn write_timing(gateway: Duration, endpoint: Duration, out: &mut Vec<u8>) {
+    let (gateway, endpoint) = (gateway.as_secs_f64() * 1e3, endpoint.as_secs_f64() * 1e3);
+    out.extend_from_slice(b"server-timing: ");
+    // Writing into memory cannot fail.
+    let _infallible = write!(out, "ringway;dur={gateway:.3}, upstream;dur={endpoint:.3}\r\n");
+}
 
 fn is_event_stream(head: &ResponseHead<'_, '_>) -> bool {
     let is_plain = head.fields.get("content-encoding").is_none_or(|coding| coding == b"identity");

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::llm::dialect::Dialect;
 use crate::llm::dialect::Operation;
 use crate::wire::head::Method;
 
@@ -24,6 +25,37 @@ pub enum Destination<'p> {
         /// Its name or alias, percent-decoded.
         model: Cow<'p, str>,
     },
+}
+
+impl Destination<'_> {
+    /// Its name in metrics and records.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Generate(operation) => operation.name(),
+            Self::Invoke { .. } => "invoke",
+            Self::ListModels => "list_models",
+            Self::DescribeModel { .. } => "describe_model",
+        }
+    }
+
+    /// The dialect in which its clients expect errors; OpenAI's where the path belongs to no dialect.
+    #[must_use]
+    pub const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Generate(operation) => operation.dialect(),
+            Self::Invoke { .. } | Self::ListModels | Self::DescribeModel { .. } => Dialect::OpenAi,
+        }
+    }
+}
+
+/// The dialect for errors about a path that leads nowhere: that of the operation it begins with.
+#[must_use]
+pub fn dialect(path: &str) -> Dialect {
+    match path.strip_prefix(Operation::Messages.path()) {
+        Some(rest) if rest.is_empty() || rest.starts_with(['/', '?']) => Dialect::Anthropic,
+        _ => Dialect::OpenAi,
+    }
 }
 
 /// Why a path leads nowhere.
@@ -125,6 +157,39 @@ pub fn destination(method: Method, path: &str) -> Result<Destination<'_>, Unrout
         None => {
             let model = name(model)?;
             for_reading(method).map(|()| Destination::DescribeModel { model })
+        }
+    }
+}
+
+/// The path at which a model, by its name upstream, is invoked: the inverse of [`Destination::Invoke`].
+#[must_use]
+pub fn of_invoke(model: &str, version: Option<&str>) -> String {
+    let mut path = String::from(MODELS);
+    path.push('/');
+    encode(model, &mut path);
+    if let Some(version) = version {
+        path.push_str("/versions/");
+        encode(version, &mut path);
+    }
+    path.push_str("/invoke");
+    path
+}
+
+/// Percent-encodes all but the unreserved characters (RFC 3986 section 2.3).
+fn encode(text: &str, path: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                path.push(char::from(byte));
+            }
+            _ => {
+                path.push('%');
+                for digit in [byte >> 4, byte & 15] {
+                    path.push(
+                        char::from_digit(digit.into(), 16).unwrap_or('0').to_ascii_uppercase(),
+                    );
+                }
+            }
         }
     }
 }
@@ -255,6 +320,16 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_is_written_is_read_the_same() {
+        for model in ["a", "meta-llama/Llama-3", "模 100%", "a/invoke", "x/versions/1"] {
+            for version in [None, Some("1"), Some("a/b")] {
+                let path = of_invoke(model, version);
+                assert_eq!(destination(Method::Post, &path), Ok(invoke(model, version)), "{path}");
+            }
+        }
+    }
+
+    #[test]
     fn models_are_invoked_by_path() {
         for (path, expected) in [
             ("/v1/models/a/invoke", invoke("a", None)),
@@ -294,6 +369,17 @@ mod tests {
         ] {
             assert_eq!(destination(Method::Post, path), Err(Unroutable::UnknownPath), "{path}");
         }
+    }
+
+    #[test]
+    fn errors_are_in_the_dialect_of_the_path() {
+        assert_eq!(dialect("/v1/messages/count_tokens"), Dialect::Anthropic);
+        assert_eq!(dialect("/v1/messages?beta=true"), Dialect::Anthropic);
+        assert_eq!(dialect("/v1/messagesx"), Dialect::OpenAi);
+        let list = destination(Method::Get, "/v1/models").unwrap();
+        assert_eq!((list.dialect(), list.name()), (Dialect::OpenAi, "list_models"));
+        let messages = destination(Method::Post, "/v1/messages").unwrap();
+        assert_eq!((messages.dialect(), messages.name()), (Dialect::Anthropic, "messages"));
     }
 
     #[test]

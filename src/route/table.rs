@@ -56,6 +56,11 @@ pub enum Conflict {
         /// Index of the entry.
         first: usize,
     },
+    /// A version has an `@`, so that it would not be clear where the name before it ends.
+    AtInVersion {
+        /// Index of the entry.
+        first: usize,
+    },
 }
 
 impl Conflict {
@@ -84,6 +89,9 @@ impl Conflict {
             ),
             Self::EmptyName { first } => {
                 format!("{} has an empty name, alias or version; write one", describe(*first))
+            }
+            Self::AtInVersion { first } => {
+                format!("{} has an \"@\" in its version; write it without", describe(*first))
             }
         }
     }
@@ -118,6 +126,9 @@ impl Table {
             let texts = entry.aliases.iter().map(String::as_str).chain(entry.version);
             if texts.chain([entry.name]).any(str::is_empty) {
                 conflicts.push(Conflict::EmptyName { first: index });
+            }
+            if entry.version.is_some_and(|version| version.contains('@')) {
+                conflicts.push(Conflict::AtInVersion { first: index });
             }
             table.add_model(entries, index, &mut conflicts);
         }
@@ -203,7 +214,9 @@ impl Table {
 
     /// A name with an `@` in it must not also be another name with a version.
     fn check_versions(&self, conflicts: &mut Vec<Conflict>) {
-        for (called, named) in &self.names {
+        let mut names: Vec<_> = self.names.iter().collect();
+        names.sort_by_key(|(called, _)| *called);
+        for (called, named) in names {
             let Some((name, version)) = called.rsplit_once('@') else { continue };
             match self.pick_version(name, version) {
                 Some(model) if model != named.model => conflicts.push(Conflict::SameName {
@@ -256,7 +269,7 @@ mod tests {
             Entry { aliases: &aliases, ..entry("gpt-4o", None) },
             entry("llama", Some("1")),
             Entry { is_default: true, ..entry("llama", Some("2")) },
-            entry("org/m", Some("a@b")),
+            entry("org/m", Some("a/b")),
             entry("claude@2024", None),
         ])
         .unwrap();
@@ -272,6 +285,7 @@ mod tests {
             ("@", None),
             ("", None),
             ("org/m", Some(3)),
+            ("org/m@a/b", Some(3)),
             ("claude@2024", Some(4)),
             ("claude", None),
             ("GPT-4o", None),
@@ -279,7 +293,7 @@ mod tests {
             assert_eq!(table.pick(name), model.map(ModelId), "{name}");
         }
         assert_eq!(table.pick_version("llama", "1"), Some(ModelId(1)));
-        assert_eq!(table.pick_version("org/m", "a@b"), Some(ModelId(3)));
+        assert_eq!(table.pick_version("org/m", "a/b"), Some(ModelId(3)));
         assert_eq!(table.pick_version("gpt-4o", "1"), None);
         assert_eq!(table.pick_version("nobody", "1"), None);
     }
@@ -336,5 +350,6 @@ mod tests {
             [Conflict::SameName { called: "m@1".into(), first: 0, second: 1 }]
         );
         assert_eq!(conflicts(&[entry("", None)]), [Conflict::EmptyName { first: 0 }]);
+        assert_eq!(conflicts(&[entry("m", Some("a@b"))]), [Conflict::AtInVersion { first: 0 }]);
     }
 }

@@ -133,7 +133,7 @@ fn table(file: &File, errors: &mut Vec<Error>) -> route::Table {
             route::Conflict::SameModel { second, .. }
             | route::Conflict::SameName { second, .. }
             | route::Conflict::TwoDefaults { second, .. } => *second,
-            route::Conflict::EmptyName { first } => *first,
+            route::Conflict::EmptyName { first } | route::Conflict::AtInVersion { first } => *first,
         };
         let place = file.models.get(later).map(|model| model.place.clone()).unwrap_or_default();
         errors.push(file.error(&place, conflict.explain(describe)));
@@ -354,6 +354,7 @@ fn listen(file: &File) -> Listen {
         head_timeout: listen.limits.head_timeout,
         idle_timeout: listen.limits.idle_timeout,
         body_timeout: listen.limits.body_timeout,
+        write_timeout: listen.limits.write_timeout,
     }
 }
 

@@ -97,6 +97,8 @@ pub struct Listen {
     pub idle_timeout: Duration,
     /// The longest gap between two pieces of a request body.
     pub body_timeout: Duration,
+    /// How long a client may read nothing of what waits for it.
+    pub write_timeout: Duration,
 }
 
 /// A model, or one version of it.
@@ -226,6 +228,7 @@ impl Snapshot {
                 head_timeout: 10 * second,
                 idle_timeout: 75 * second,
                 body_timeout: 30 * second,
+                write_timeout: 60 * second,
             },
             admin_address: local(9090),
             access_log: None,

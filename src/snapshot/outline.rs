@@ -76,6 +76,7 @@ pub fn outline(snapshot: &Snapshot) -> Outline {
             ("listen.limits.head_timeout_ms", millis(listen.head_timeout)),
             ("listen.limits.idle_timeout_ms", millis(listen.idle_timeout)),
             ("listen.limits.body_timeout_ms", millis(listen.body_timeout)),
+            ("listen.limits.write_timeout_ms", millis(listen.write_timeout)),
             ("admin.address", snapshot.admin_address.to_string()),
             ("access_log.path", log),
         ]),

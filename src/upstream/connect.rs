@@ -14,12 +14,12 @@ use crate::ring::stream::Stream;
 use crate::units::Moment;
 
 /// How TLS is spoken to an endpoint.
-#[derive(Clone, Debug)]
-pub struct Tls {
+#[derive(Clone, Copy, Debug)]
+pub struct Tls<'t> {
     /// Roots, versions, session tickets.
-    pub config: Arc<ClientConfig>,
+    pub config: &'t Arc<ClientConfig>,
     /// The name that is asked for (SNI) and that the certificate must carry.
-    pub server_name: ServerName<'static>,
+    pub server_name: &'t ServerName<'static>,
 }
 
 /// Why no connection could be opened. Nothing of a request was sent.
@@ -41,7 +41,7 @@ pub enum Failure {
 /// What the last address failed with.
 pub async fn open(
     addresses: &[SocketAddr],
-    tls: Option<&Tls>,
+    tls: Option<&Tls<'_>>,
     deadline: Moment,
 ) -> Result<Link, Failure> {
     let mut failure = Failure::NoAddress;
@@ -60,7 +60,7 @@ pub async fn open(
 
 async fn secure(
     mut stream: Stream,
-    tls: Option<&Tls>,
+    tls: Option<&Tls<'_>>,
     deadline: Moment,
 ) -> Result<Link, Failure> {
     let session = match tls {

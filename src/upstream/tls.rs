@@ -31,10 +31,10 @@ pub struct Session {
 /// The deadline passed, the endpoint went away, or its certificate or protocol is not acceptable.
 pub(super) async fn handshake(
     stream: &mut Stream,
-    tls: &Tls,
+    tls: &Tls<'_>,
     deadline: Moment,
 ) -> Result<Session, Failure> {
-    let mut session = ClientConnection::new(Arc::clone(&tls.config), tls.server_name.clone())
+    let mut session = ClientConnection::new(Arc::clone(tls.config), tls.server_name.clone())
         .map_err(Failure::Tls)?;
     session.set_buffer_limit(Some(UNSENT_BYTES_MAX));
     let mut session = Session { tls: session, has_plaintext: false, has_ended: false };
@@ -65,7 +65,11 @@ pub(super) async fn handshake(
 }
 
 fn failure(error: io::Error) -> Failure {
-    if error.kind() == io::ErrorKind::TimedOut { Failure::TimedOut } else { Failure::Refused(error) }
+    if error.kind() == io::ErrorKind::TimedOut {
+        Failure::TimedOut
+    } else {
+        Failure::Refused(error)
+    }
 }
 
 impl Session {

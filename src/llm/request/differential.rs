@@ -252,7 +252,8 @@ fn numbers_are_drawn_the_same_line() {
     let mut dice = Dice(308);
     for _ in 0..20_000 {
         let mut number = String::from(dice.one_of(&["", "", "-", "0", "00"]));
-        for _ in 0..dice.below(dice.0 as usize % 3 * 12 + 3) {
+        let digits = 3 + 12 * dice.below(3);
+        for _ in 0..dice.below(digits) {
             number.push(char::from(b"0123456789"[dice.below(10)]));
         }
         if dice.below(2) == 0 {

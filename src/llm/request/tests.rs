@@ -165,7 +165,8 @@ fn flaws_are_found_where_they_are() {
         ("{\"a\":1e999}", 5, Syntax::NumberTooLarge),
         ("{} {}", 3, Syntax::TrailingText),
         ("{\"a\":[1,]}", 8, Syntax::NoValue),
-        ("\u{feff}{}", 0, Syntax::NoValue),
+        ("\u{feff}{}", 0, Syntax::ByteOrderMark),
+        ("[1,NaN]", 3, Syntax::NoValue),
     ] {
         assert_eq!(refusal(body), Unreadable::InvalidJson { offset, what }, "{body:?}");
     }

@@ -1,49 +1,62 @@
 //! The inner loop: how far a string goes on without anything special.
 
+/// Bytes in one of the vectors that every machine has.
+const BLOCK: usize = 16;
+
 /// Length of the run of bytes at the start of `bytes` that mean themselves inside a string.
+#[inline]
 pub(crate) fn plain_length(bytes: &[u8]) -> usize {
-    let mut length = 0;
-    let mut rest = bytes;
-    for _ in 0..4 {
-        let Some((word, after)) = rest.split_first_chunk::<8>() else { break };
-        let stops = stops_in(u64::from_le_bytes(*word));
-        if stops != 0 {
-            return length + (stops.trailing_zeros() / 8) as usize;
-        }
-        length += 8;
-        rest = after;
+    // Most strings that are no text of a message end in the first block.
+    if let Some(block) = bytes.first_chunk::<BLOCK>()
+        && has_stop(block)
+    {
+        return first_stop(block);
     }
-    let (blocks, _) = rest.as_chunks::<32>();
-    for block in blocks {
-        if has_stop(block) {
+    let mut length = 0;
+    for blocks in bytes.as_chunks::<{ 2 * BLOCK }>().0 {
+        if has_stop(blocks) {
             break;
         }
-        length += 32;
+        length += 2 * BLOCK;
     }
     let rest = bytes.get(length..).unwrap_or_default();
-    let (words, tail) = rest.as_chunks::<8>();
-    for word in words {
-        let stops = stops_in(u64::from_le_bytes(*word));
-        if stops != 0 {
-            return length + (stops.trailing_zeros() / 8) as usize;
+    for block in rest.as_chunks::<BLOCK>().0 {
+        if has_stop(block) {
+            return length + first_stop(block);
         }
-        length += 8;
+        length += BLOCK;
     }
-    length + tail.iter().take_while(|&&byte| !is_stop(byte)).count()
+    // Only the last bytes of a body come here.
+    let rest = bytes.get(length..).unwrap_or_default();
+    length + rest.iter().take_while(|&&byte| !is_stop(byte)).count()
 }
 
 const fn is_stop(byte: u8) -> bool {
     byte == b'"' || byte == b'\\' || byte < 0x20
 }
 
-/// Whether any of the bytes is a stop; written so that it compiles to vector instructions.
-fn has_stop(block: &[u8; 32]) -> bool {
+/// Whether any of the bytes is a stop; written so that it compiles to a few vector instructions.
+#[inline]
+fn has_stop<const LENGTH: usize>(block: &[u8; LENGTH]) -> bool {
     block.iter().fold(0, |found, &byte| {
         found | u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20)
     }) != 0
 }
 
-/// The high bit of each byte that is a stop; above the lowest one there may be false ones.
+/// Where the first stop is in a block that has one.
+#[inline]
+fn first_stop(block: &[u8; BLOCK]) -> usize {
+    let [first, second] = [0, 8].map(|start| {
+        let mut word = [0; 8];
+        word.copy_from_slice(&block[start..start + 8]);
+        stops_in(u64::from_le_bytes(word))
+    });
+    let (start, stops) = if first == 0 { (8, second) } else { (0, first) };
+    start + (stops.trailing_zeros() / 8) as usize
+}
+
+/// The high bit of each byte that is a stop, the first byte lowest; above the lowest one there may be false ones.
+#[inline]
 const fn stops_in(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;

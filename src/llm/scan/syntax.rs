@@ -7,6 +7,8 @@ pub enum Syntax {
     Empty,
     /// Bytes that are not UTF-8.
     NotUtf8,
+    /// A byte order mark, which is not part of JSON.
+    ByteOrderMark,
     /// The document ends before its value does.
     EndsEarly,
     /// Something that cannot begin a value.
@@ -42,11 +44,14 @@ impl Syntax {
         match self {
             Self::Empty => "the body is empty; send a JSON object",
             Self::NotUtf8 => "these bytes are not UTF-8; encode the body as UTF-8",
+            Self::ByteOrderMark => {
+                "the body begins with a byte order mark; send it without (in Python, encode as \"utf-8\", not \"utf-8-sig\")"
+            }
             Self::EndsEarly => {
                 "the body ends in the middle of a value; check that it was sent whole and that every string, array and object is closed"
             }
             Self::NoValue => {
-                "a value was expected here: a string in double quotes, a number, true, false, null, an array or an object"
+                "a value was expected here: a string in double quotes, a number, true, false, null, an array or an object (NaN, Infinity and None are not JSON)"
             }
             Self::NoKey => {
                 "a key in double quotes was expected here (the last member takes no comma after it)"
