@@ -7,7 +7,7 @@ use crate::snapshot::outline::EndpointOutline;
 use std::collections::BTreeMap;
 
 /// What is taken up at the start of the process only.
-const FIXED: &[&str] = &["listen.address", "admin.address", "access_log.path"];
+const FIXED: &[&str] = &["listen.address", "admin.address"];
 
 /// What `new` has differently from `old`, addresses and the presence of another secret included.
 #[must_use]
