@@ -1,5 +1,4 @@
 //! The three things that cross threads: snapshots out, records in, gauges in. All bounded, none ever waited for.
 
 pub mod gauges;
-pub mod publish;
 pub mod records;

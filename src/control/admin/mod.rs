@@ -34,7 +34,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may live.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a shard may take to make a turn before it counts as stuck.
-const TURN_TIMEOUT: Duration = Duration::from_secs(2);
+const TURN_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often to look whether it has.
 const TURN_POLL: Duration = Duration::from_millis(5);
 
