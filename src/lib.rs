@@ -1,3 +1,5 @@
 //! Table of contents, in the order of a request.
 
 pub mod units;
+pub mod sys;
+pub mod ring;
