@@ -44,6 +44,8 @@ pub struct Behaviour {
     pub cut_after: Option<u32>,
     /// Then reset the connection (`x-mock-reset-after`).
     pub reset_after: Option<u32>,
+    /// Send the first half of the next event before the cut or reset (`x-mock-cut-inside`).
+    pub cuts_inside: bool,
     /// End the connection before any byte of the answer (`x-mock-hangup: close|reset`).
     pub hangup: Option<Hangup>,
     /// Another status than 200 (`x-mock-status`), with an error body.
@@ -76,6 +78,7 @@ impl Default for Behaviour {
             stall_after: None,
             cut_after: None,
             reset_after: None,
+            cuts_inside: false,
             hangup: None,
             status: 200,
             retry_after: None,
@@ -113,6 +116,7 @@ impl Behaviour {
             b"stall-after" => self.stall_after = text.parse().ok(),
             b"cut-after" => self.cut_after = text.parse().ok(),
             b"reset-after" => self.reset_after = text.parse().ok(),
+            b"cut-inside" => self.cuts_inside = text != "0",
             b"hangup" => self.hangup = hangup(text),
             b"status" => set(&mut self.status, text.parse().ok().filter(|s| (200..=599).contains(s))),
             b"retry-after" => self.retry_after = text.parse().ok(),
