@@ -3,3 +3,5 @@
 pub mod units;
 pub mod sys;
 pub mod ring;
+pub mod wire;
+pub mod mock;

@@ -61,7 +61,9 @@ pub(super) fn opening(shape: Shape, model: &str, out: &mut String) {
     match shape {
         Shape::Chat => {
             out.push_str(&chat_head(&model));
-            out.push_str("\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n");
+            out.push_str(
+                "\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n",
+            );
         }
         Shape::Responses => named(
             out,
@@ -145,8 +147,7 @@ pub(super) fn closing(
 }
 
 fn named(out: &mut String, name: &str, fields: &str) {
-    let _infallible =
-        write!(out, "event: {name}\ndata: {{\"type\":\"{name}\",{fields}}}\n\n");
+    let _infallible = write!(out, "event: {name}\ndata: {{\"type\":\"{name}\",{fields}}}\n\n");
 }
 
 /// What stands before and after the words in a whole answer.
@@ -158,7 +159,10 @@ pub(super) fn whole(shape: Shape, model: &str, usage: Usage) -> (String, String)
                 "{{\"id\":\"cmpl-mock\",\"object\":\"text_completion\",\"created\":{CREATED},\"model\":{model},\
                  \"choices\":[{{\"index\":0,\"text\":\""
             ),
-            format!("\",\"logprobs\":null,\"finish_reason\":\"stop\"}}],\"usage\":{}}}", usage.json()),
+            format!(
+                "\",\"logprobs\":null,\"finish_reason\":\"stop\"}}],\"usage\":{}}}",
+                usage.json()
+            ),
         ),
         Shape::Responses => (
             format!(
@@ -198,7 +202,10 @@ pub(super) fn whole(shape: Shape, model: &str, usage: Usage) -> (String, String)
                 "{{\"id\":\"chatcmpl-mock\",\"object\":\"chat.completion\",\"created\":{CREATED},\"model\":{model},\
                  \"choices\":[{{\"index\":0,\"message\":{{\"role\":\"assistant\",\"content\":\""
             ),
-            format!("\"}},\"logprobs\":null,\"finish_reason\":\"stop\"}}],\"usage\":{}}}", usage.json()),
+            format!(
+                "\"}},\"logprobs\":null,\"finish_reason\":\"stop\"}}],\"usage\":{}}}",
+                usage.json()
+            ),
         ),
     }
 }
@@ -217,7 +224,9 @@ pub(super) fn error(shape: Shape, status: u16, message: &str) -> String {
             "{{\"type\":\"error\",\"error\":{{\"type\":\"{kind}\",\"message\":{message}}}}}"
         );
     }
-    format!("{{\"error\":{{\"message\":{message},\"type\":\"{kind}\",\"param\":null,\"code\":null}}}}")
+    format!(
+        "{{\"error\":{{\"message\":{message},\"type\":\"{kind}\",\"param\":null,\"code\":null}}}}"
+    )
 }
 
 /// The list of models.
@@ -284,7 +293,8 @@ mod tests {
         for shape in SHAPES {
             let (before, after) = whole(shape, "a \"b\"", Usage::default());
             let body = format!("{before}{}{after}", escaped("x \"y\" \n"));
-            serde_json::from_str::<serde_json::Value>(&body).unwrap_or_else(|e| panic!("{e}: {body}"));
+            serde_json::from_str::<serde_json::Value>(&body)
+                .unwrap_or_else(|e| panic!("{e}: {body}"));
             let mut text = String::new();
             opening(shape, "a \"b\"", &mut text);
             let (before, after) = event(shape, "a \"b\"");

@@ -118,7 +118,9 @@ impl Behaviour {
             b"reset-after" => self.reset_after = text.parse().ok(),
             b"cut-inside" => self.cuts_inside = text != "0",
             b"hangup" => self.hangup = hangup(text),
-            b"status" => set(&mut self.status, text.parse().ok().filter(|s| (200..=599).contains(s))),
+            b"status" => {
+                set(&mut self.status, text.parse().ok().filter(|s| (200..=599).contains(s)))
+            }
             b"retry-after" => self.retry_after = text.parse().ok(),
             b"dribble" => set(&mut self.dribble, size(text)),
             b"split" => set(&mut self.split, size(text)),

@@ -28,6 +28,7 @@ mod ask;
 pub mod behaviour;
 mod connection;
 pub mod content;
+pub mod options;
 mod stats;
 mod streaming;
 #[cfg(test)]

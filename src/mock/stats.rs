@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::answer::quoted;
 
 /// Counters of one mock; it runs on one thread.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Stats {
     pub(super) requests: Count,
     pub(super) streams_open: Count,
