@@ -1,7 +1,23 @@
 //! Table of contents, in the order of a request.
 
+pub mod knobs;
+
 pub mod units;
 pub mod sys;
 pub mod ring;
+
+pub mod accept;
 pub mod wire;
+pub mod llm;
+pub mod route;
+pub mod balance;
+pub mod upstream;
+pub mod relay;
+pub mod record;
+
+pub mod config;
+pub mod snapshot;
+pub mod crossing;
+
+pub mod shard;
 pub mod mock;

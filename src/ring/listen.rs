@@ -64,3 +64,61 @@ impl Listener {
         socket::accept(self.fd)
     }
 }
+
+/// Where a shard finds connections that another shard has handed to it.
+pub struct Inbox {
+    fd: RawFd,
+    readiness: Readiness,
+}
+
+/// Where a shard puts connections for another one. It can be used from every file table that was copied
+/// after the pair was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Outbox {
+    fd: RawFd,
+}
+
+impl Inbox {
+    /// Takes over the receiving end of a descriptor channel.
+    ///
+    /// # Errors
+    /// The system's, where the runtime has to register descriptors.
+    pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+        Ok(Self { fd: fd.as_raw_fd(), readiness: Readiness::new(fd)? })
+    }
+
+    /// Waits until a connection waits.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn readable(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.readiness.poll_readable(cx)).await
+    }
+
+    /// Takes one connection.
+    ///
+    /// # Errors
+    /// `WouldBlock` if none waits; else the system's.
+    pub fn try_take(&self) -> io::Result<OwnedFd> {
+        socket::recv_descriptor(self.fd)
+    }
+}
+
+impl Outbox {
+    /// The sending end of a descriptor channel, which must stay open for the life of the process.
+    #[must_use]
+    pub const fn from_fd(fd: RawFd) -> Self {
+        Self { fd }
+    }
+
+    /// Hands a connection over. This thread's descriptor of it is closed in any case.
+    ///
+    /// # Errors
+    /// The connection, if the other shard's inbox is full.
+    pub fn try_send(&self, connection: OwnedFd) -> Result<(), OwnedFd> {
+        match socket::send_descriptor(self.fd, connection.as_raw_fd()) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(connection),
+        }
+    }
+}

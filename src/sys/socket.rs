@@ -49,6 +49,12 @@ pub fn close_send(fd: RawFd) {
     unsafe { libc::shutdown(fd, libc::SHUT_WR) };
 }
 
+/// Closes the receiving direction: whoever waits for bytes here reads an end.
+pub fn close_receive(fd: RawFd) {
+    // SAFETY: no memory is passed. A failure means that the connection is gone already.
+    unsafe { libc::shutdown(fd, libc::SHUT_RD) };
+}
+
 /// Makes the coming close a reset (RST) instead of an orderly end.
 pub fn reset_on_close(fd: RawFd) {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::panic)]
 
+pub mod buffer;
 pub mod head;
 pub mod http1;
 pub mod limits;

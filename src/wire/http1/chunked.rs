@@ -55,7 +55,8 @@ pub struct Decoder {
 
 impl Decoder {
     /// Takes in bytes up to and not beyond the next but one run of content: what is not content is
-    /// skipped, before the content and after it. Trailer fields are checked and dropped.
+    /// skipped, before the content and after it. Trailer fields are checked and dropped. What the calls
+    /// find does not depend on how the bytes are cut into pieces.
     ///
     /// # Errors
     ///
@@ -71,7 +72,12 @@ impl Decoder {
             at = body.end;
             if self.remaining == 0 {
                 self.state = State::ContentReturn;
-                at = self.skip(input, at)?;
+                // What is wrong behind the content must not swallow it: the next call will say so.
+                let before = *self;
+                match self.skip(input, at) {
+                    Ok(end) => at = end,
+                    Err(_) => *self = before,
+                }
             }
         }
         Ok(Piece { consumed: at, body, is_end: self.is_end() })

@@ -7,12 +7,12 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
 /// Looks at a whole first line (without its line end) while the rest of the head may still be on its
 /// way, so that a sender that will never send one is answered at once.
-pub(super) fn first_line_early(line: &[u8]) -> Result<(), Malformed> {
+pub(super) fn first_line_early(line: &[u8], is_response: bool) -> Result<(), Malformed> {
+    if is_response {
+        return if line.starts_with(b"HTTP/") { Ok(()) } else { Err(Malformed::StatusLine) };
+    }
     if line == HTTP2_PREFACE {
         return Err(Malformed::Http2Preface);
-    }
-    if line.starts_with(b"HTTP/") {
-        return Ok(());
     }
     let last = memchr::memrchr(b' ', line).and_then(|space| line.get(space + 1..));
     match last {
@@ -103,7 +103,7 @@ fn request_line(line: &[u8]) -> Malformed {
     match (target, version, words.next()) {
         (Some(target), None, _) if !target.is_empty() => Malformed::VersionMissing,
         (Some(target), Some(version), None) if !target.is_empty() => {
-            if target.iter().any(|&byte| is_control(byte) || !byte.is_ascii()) {
+            if !target.iter().all(u8::is_ascii_graphic) {
                 Malformed::Target
             } else if is_version(version) {
                 Malformed::VersionUnknown
@@ -124,7 +124,7 @@ fn is_request_line(line: &[u8]) -> bool {
     !method.is_empty()
         && method.iter().all(|&byte| is_token_byte(byte))
         && !target.is_empty()
-        && target.iter().all(|&byte| byte.is_ascii_graphic())
+        && target.iter().all(u8::is_ascii_graphic)
         && matches!(version, b"HTTP/1.0" | b"HTTP/1.1")
         && words.next().is_none()
 }

@@ -65,12 +65,21 @@ impl<'b> Framing<'b> {
     #[inline]
     pub(super) fn connection_field(&mut self, field: &Field<'b>) -> Result<(), Malformed> {
         if field.name.len() == 10 && field.name.eq_ignore_ascii_case("connection") {
-            for option in list(field.value) {
-                self.has_close |= option.eq_ignore_ascii_case(b"close");
-                self.has_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            match field.value {
+                // As nearly everybody writes it.
+                b"keep-alive" => self.has_keep_alive = true,
+                b"close" => self.has_close = true,
+                options => self.take_options(options),
             }
         }
         Ok(())
+    }
+
+    fn take_options(&mut self, options: &[u8]) {
+        for option in list(options) {
+            self.has_close |= option.eq_ignore_ascii_case(b"close");
+            self.has_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
     }
 
     fn take_host(&mut self, value: &'b [u8]) -> Result<(), Malformed> {

@@ -20,9 +20,17 @@ pub struct HeadSearch {
     has_first_line: bool,
     /// Empty lines before it.
     empty_lines: u8,
+    /// Whether it is the head of a response.
+    is_response: bool,
 }
 
 impl HeadSearch {
+    /// The search for the end of a response's head. (That of a request's head is the default.)
+    #[must_use]
+    pub const fn for_response() -> Self {
+        Self { searched: 0, line: 0, has_first_line: false, empty_lines: 0, is_response: true }
+    }
+
     /// Length of the head with which `bytes` begins (empty lines before it included), `None` while its
     /// end has not come. `bytes` must begin where it began at the last call and may only have grown.
     ///
@@ -31,7 +39,7 @@ impl HeadSearch {
     /// As soon as it is certain that no acceptable head can come of it: what is too long, lines without a
     /// carriage return, other protocols.
     pub fn end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
-        if self.searched == 0 && bytes.first() == Some(&TLS_HANDSHAKE) {
+        if self.searched == 0 && !self.is_response && bytes.first() == Some(&TLS_HANDSHAKE) {
             return Err(Malformed::TlsHello);
         }
         let known = self.searched;
@@ -46,7 +54,7 @@ impl HeadSearch {
             self.searched = feed + 1;
             if !line.is_empty() {
                 if !self.has_first_line {
-                    diagnose::first_line_early(line)?;
+                    diagnose::first_line_early(line, self.is_response)?;
                     self.has_first_line = true;
                 }
                 continue;
@@ -55,7 +63,7 @@ impl HeadSearch {
                 return Ok(Some(feed + 1));
             }
             self.empty_lines += 1;
-            if self.empty_lines > EMPTY_LINES_MAX {
+            if self.is_response || self.empty_lines > EMPTY_LINES_MAX {
                 return Err(Malformed::EmptyLines);
             }
         }
@@ -122,7 +130,7 @@ mod tests {
             (b"GET /\r\n", Err(Malformed::VersionMissing)),
             (b"\x16\x03\x01", Err(Malformed::TlsHello)),
             (b"PRI * HTTP/2.0\r\n", Err(Malformed::Http2Preface)),
-            (b"HTTP/1.1 200 OK\r\n\r\n", Ok(Some(19))),
+            (b"HTTP/1.1 200 OK\r\n\r\n", Err(Malformed::Method)),
             (&fits, Ok(Some(HEAD_BYTES_MAX))),
             (&long, Err(Malformed::HeadTooLong)),
             (&line, Err(Malformed::TargetTooLong)),
@@ -131,6 +139,18 @@ mod tests {
             let start = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
             assert_eq!(whole(bytes), expected, "{start:?}");
             assert_eq!(dribbled(bytes), expected, "{start:?}");
+        }
+    }
+
+    #[test]
+    fn responses_begin_at_once() {
+        let mut search = HeadSearch::for_response();
+        assert_eq!(search.end(b"HTTP/1.1 200 OK\r\n\r\nx"), Ok(Some(19)));
+        for (bytes, why) in [
+            (&b"\r\nHTTP/1.1 200 OK\r\n\r\n"[..], Malformed::EmptyLines),
+            (b"ICY 200 OK\r\n", Malformed::StatusLine),
+        ] {
+            assert_eq!(HeadSearch::for_response().end(bytes), Err(why));
         }
     }
 }

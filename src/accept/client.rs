@@ -1,0 +1,130 @@
+//! One client connection: what it has sent and not yet had served, and whether it is still there.
+
+use std::io;
+use std::task::Context;
+use std::task::Poll;
+
+use crate::ring::stream::Stream;
+use crate::units::Moment;
+use crate::wire::buffer::Buffer;
+use crate::wire::buffer::Buffers;
+
+/// A client connection.
+pub struct Client {
+    stream: Stream,
+    /// What the client has sent and was not used up yet.
+    pub input: Buffer,
+    is_half_closed: bool,
+}
+
+/// What a look at the connection found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// This many bytes more are in `input`.
+    Bytes(usize),
+    /// Nothing new.
+    Nothing,
+    /// The client has closed its sending direction. It may still read.
+    End,
+    /// The connection is gone.
+    Gone,
+}
+
+impl Client {
+    /// A client on a fresh connection.
+    #[must_use]
+    pub fn new(stream: Stream) -> Self {
+        Self { stream, input: Buffer::default(), is_half_closed: false }
+    }
+
+    /// Moves what the client has sent into `input`.
+    pub fn receive(&mut self, buffers: &Buffers) -> Received {
+        if self.is_half_closed {
+            return if self.stream.is_reset() { Received::Gone } else { Received::End };
+        }
+        let got = buffers.with_scratch(|scratch, _| {
+            self.stream.try_recv(scratch).inspect(|&count| {
+                buffers.append(&mut self.input, scratch.get(..count).unwrap_or_default());
+            })
+        });
+        match got {
+            Ok(0) => {
+                self.is_half_closed = true;
+                if self.stream.is_reset() { Received::Gone } else { Received::End }
+            }
+            Ok(count) => Received::Bytes(count),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Received::Nothing,
+                _ => Received::Gone,
+            },
+        }
+    }
+
+    /// Waits until the client has sent something or is gone, and moves it into `input`.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline.
+    pub async fn wait(&mut self, buffers: &Buffers, deadline: Moment) -> io::Result<Received> {
+        loop {
+            match self.receive(buffers) {
+                Received::Nothing => self.stream.readable(deadline).await?,
+                received => return Ok(received),
+            }
+        }
+    }
+
+    /// Ready when the client has sent something, closed or gone; never once it has half-closed.
+    pub fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_half_closed {
+            return Poll::Pending;
+        }
+        self.stream.poll_readable(cx).map(|_| ())
+    }
+
+    /// Ready when there is room to send.
+    pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_writable(cx).map(|_| ())
+    }
+
+    /// Sends as much as fits; `Ok(0)` if nothing does.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self.stream.try_send(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            sent => sent,
+        }
+    }
+
+    /// Sends everything.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline; else the client is gone.
+    pub async fn send_all(&mut self, bytes: &[u8], deadline: Moment) -> io::Result<()> {
+        self.stream.send_all(bytes, deadline).await
+    }
+
+    /// Whether the client has closed its sending direction.
+    #[must_use]
+    pub const fn is_half_closed(&self) -> bool {
+        self.is_half_closed
+    }
+
+    /// Whether the connection is known to be gone.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.stream.is_reset()
+    }
+
+    /// The connection itself.
+    pub fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+
+    /// Gives the connection up.
+    #[must_use]
+    pub fn into_stream(self) -> Stream {
+        self.stream
+    }
+}

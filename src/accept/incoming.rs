@@ -1,0 +1,246 @@
+//! A request arrives: its head, then its body, whole and in one piece of memory.
+
+use std::io;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::client::Client;
+use super::client::Received;
+use crate::ring::clock;
+use crate::units::Moment;
+use crate::wire::Malformed;
+use crate::wire::buffer::Buffer;
+use crate::wire::buffer::Buffers;
+use crate::wire::head::BodyLength;
+use crate::wire::head::Method;
+use crate::wire::head::Version;
+use crate::wire::http1::body::Body;
+use crate::wire::http1::parse;
+use crate::wire::http1::parse::HeadSearch;
+use crate::wire::http1::parse::Slots;
+
+/// The answer to `Expect: 100-continue`, and the probe of a client that has closed its sending direction: one
+/// that only half-closed skips it (RFC 9110 section 15.2), one that left answers with a reset.
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// What bounds the arrival of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long a connection may be idle between requests.
+    pub idle: Duration,
+    /// How long a head may take from its first byte.
+    pub head: Duration,
+    /// How long a body may pause.
+    pub body: Duration,
+    /// How large a body may be, in bytes.
+    pub body_bytes_max: usize,
+}
+
+/// What the head of a request says about the exchange itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Outline {
+    /// Length of the head, its blank line included.
+    pub head_bytes: usize,
+    /// The method.
+    pub method: Method,
+    /// The version.
+    pub version: Version,
+    /// How the body ends.
+    pub body: BodyLength,
+    /// Whether the client would like to send another request.
+    pub is_keep_alive: bool,
+    /// Whether the client waits for a sign before it sends the body.
+    pub expects_continue: bool,
+}
+
+/// Why no request arrived.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The client has closed, or was idle for too long, between requests: nothing to say.
+    Closed,
+    /// The client is gone in the middle of a request.
+    Gone,
+    /// What came is not HTTP as it must be.
+    Malformed(Malformed),
+    /// The head or the body came too slowly.
+    TooSlow,
+    /// The body is larger than it may be.
+    TooLarge,
+}
+
+/// A request that has arrived whole.
+#[derive(Debug, Default)]
+pub struct Incoming {
+    bytes: Buffer,
+    head_bytes: usize,
+}
+
+impl Incoming {
+    /// The head, its blank line included.
+    #[must_use]
+    pub fn head(&self) -> &[u8] {
+        self.bytes.filled().get(..self.head_bytes).unwrap_or_default()
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        self.bytes.filled().get(self.head_bytes..).unwrap_or_default()
+    }
+
+    /// Gives the memory back: the request cannot be sent again from here on.
+    pub fn release(&mut self, buffers: &Buffers) {
+        if self.bytes.capacity() > 0 {
+            buffers.release(&mut self.bytes);
+            self.head_bytes = 0;
+        }
+    }
+}
+
+/// Waits for the head of the next request.
+///
+/// # Errors
+/// Why none came.
+pub async fn head(
+    client: &mut Client,
+    buffers: &Buffers,
+    limits: &Limits,
+) -> Result<Outline, Trouble> {
+    let mut search = HeadSearch::default();
+    let mut deadline = clock::now().after(limits.idle);
+    let mut has_begun = false;
+    loop {
+        if search.end(client.input.filled()).map_err(Trouble::Malformed)?.is_some() {
+            return outline(client.input.filled()).map_err(Trouble::Malformed);
+        }
+        if !has_begun && !client.input.is_empty() {
+            has_begun = true;
+            deadline = clock::now().after(limits.head);
+        }
+        match client.wait(buffers, deadline).await {
+            Ok(Received::Bytes(_) | Received::Nothing) => {}
+            Ok(Received::End | Received::Gone) if has_begun => return Err(Trouble::Gone),
+            Ok(Received::End | Received::Gone) => return Err(Trouble::Closed),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && has_begun => {
+                return Err(Trouble::TooSlow);
+            }
+            Err(_) => return Err(Trouble::Closed),
+        }
+    }
+}
+
+fn outline(bytes: &[u8]) -> Result<Outline, Malformed> {
+    let mut slots = Slots::new();
+    let Some(head) = parse::request(bytes, &mut slots)? else {
+        // `HeadSearch` and the parser disagree about where the head ends: better no request than two.
+        return Err(Malformed::BareLineFeed);
+    };
+    Ok(Outline {
+        head_bytes: head.bytes,
+        method: head.method,
+        version: head.version,
+        body: head.body,
+        is_keep_alive: head.is_keep_alive,
+        expects_continue: head.expects_continue,
+    })
+}
+
+/// Waits for the body of a request and takes the whole request out of the client's input.
+///
+/// # Errors
+/// Why it did not come.
+pub async fn body(
+    client: &mut Client,
+    buffers: &Buffers,
+    limits: &Limits,
+    outline: &Outline,
+) -> Result<Incoming, Trouble> {
+    match outline.body {
+        BodyLength::Empty | BodyLength::UntilClose => {
+            exact(client, buffers, limits, outline, 0).await
+        }
+        BodyLength::Exact(length) => match usize::try_from(length) {
+            Ok(length) if length <= limits.body_bytes_max => {
+                exact(client, buffers, limits, outline, length).await
+            }
+            _ => Err(Trouble::TooLarge),
+        },
+        BodyLength::Chunked => chunked(client, buffers, limits, outline).await,
+    }
+}
+
+async fn exact(
+    client: &mut Client,
+    buffers: &Buffers,
+    limits: &Limits,
+    outline: &Outline,
+    length: usize,
+) -> Result<Incoming, Trouble> {
+    let whole = outline.head_bytes + length;
+    if outline.expects_continue && client.input.len() < whole {
+        sign(client, limits).await?;
+    }
+    while client.input.len() < whole {
+        more(client, buffers, limits).await?;
+    }
+    let mut bytes = std::mem::take(&mut client.input);
+    if bytes.len() > whole {
+        let next = bytes.filled().get(whole..).unwrap_or_default();
+        buffers.append(&mut client.input, next);
+        bytes.truncate(whole);
+    }
+    Ok(Incoming { bytes, head_bytes: outline.head_bytes })
+}
+
+async fn chunked(
+    client: &mut Client,
+    buffers: &Buffers,
+    limits: &Limits,
+    outline: &Outline,
+) -> Result<Incoming, Trouble> {
+    let mut body = Body::new(BodyLength::Chunked);
+    let mut incoming = Incoming { bytes: Buffer::default(), head_bytes: outline.head_bytes };
+    let head = client.input.filled().get(..outline.head_bytes).unwrap_or_default();
+    buffers.append(&mut incoming.bytes, head);
+    client.input.consume(outline.head_bytes);
+    if outline.expects_continue && client.input.is_empty() {
+        sign(client, limits).await?;
+    }
+    loop {
+        while !client.input.is_empty() && !body.is_end() {
+            let piece = body.next(client.input.filled()).map_err(Trouble::Malformed)?;
+            let content = at(client.input.filled(), &piece.body);
+            if incoming.body().len() + content.len() > limits.body_bytes_max {
+                return Err(Trouble::TooLarge);
+            }
+            buffers.append(&mut incoming.bytes, content);
+            client.input.consume(piece.consumed);
+        }
+        if body.is_end() {
+            buffers.release_if_empty(&mut client.input);
+            return Ok(incoming);
+        }
+        more(client, buffers, limits).await?;
+    }
+}
+
+fn at<'b>(bytes: &'b [u8], span: &Range<usize>) -> &'b [u8] {
+    bytes.get(span.clone()).unwrap_or_default()
+}
+
+async fn more(client: &mut Client, buffers: &Buffers, limits: &Limits) -> Result<(), Trouble> {
+    match client.wait(buffers, deadline(limits)).await {
+        Ok(Received::Bytes(_) | Received::Nothing) => Ok(()),
+        Ok(Received::End | Received::Gone) => Err(Trouble::Gone),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Trouble::TooSlow),
+        Err(_) => Err(Trouble::Gone),
+    }
+}
+
+async fn sign(client: &mut Client, limits: &Limits) -> Result<(), Trouble> {
+    client.send_all(CONTINUE, deadline(limits)).await.map_err(|_| Trouble::Gone)
+}
+
+fn deadline(limits: &Limits) -> Moment {
+    clock::now().after(limits.body)
+}

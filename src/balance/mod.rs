@@ -1,0 +1,3 @@
+//! Which endpoint of an upstream gets the next attempt.
+
+pub mod choose;

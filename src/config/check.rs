@@ -1,0 +1,163 @@
+//! What one value cannot know: names that must exist, be unique or be spelled in a certain way.
+
+use crate::config::error::Error;
+use crate::config::error::Place;
+use crate::config::file::File;
+use crate::config::nearest::nearest;
+use crate::config::section::Errors;
+use crate::config::section::Located;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+/// The longest name of a model, version or upstream, in bytes.
+const NAME_BYTES_MAX: usize = 256;
+/// The most endpoints a file may have.
+const ENDPOINTS_MAX: usize = 4096;
+/// The most upstreams and the most models a file may have.
+const ENTRIES_MAX: usize = 1024;
+
+/// A name goes into JSON, header fields, labels and log lines.
+pub(crate) fn name(name: &Located<String>, errors: &mut Errors<'_>) {
+    if name.value.is_empty() {
+        errors.add(&name.place, "may not be empty");
+    } else if name.value.len() > NAME_BYTES_MAX {
+        let text = format!("is {} bytes long: at most {NAME_BYTES_MAX}", name.value.len());
+        errors.add(&name.place, text);
+    } else if name.value.chars().any(char::is_control) {
+        errors.add(&name.place, "has a control character in it: leave it out");
+    } else if name.value.trim() != name.value {
+        errors.add(&name.place, "begins or ends with a space: leave it out");
+    }
+}
+
+/// `@` separates a model's name from its version.
+pub(crate) fn has_no_at(name: &Located<String>, instead: &str, errors: &mut Errors<'_>) {
+    if name.value.contains('@') {
+        let text = format!(
+            "\"{}\" has an \"@\", which separates name and version: write {instead}",
+            name.value
+        );
+        errors.add(&name.place, text);
+    }
+}
+
+pub(crate) fn upstream_exists(name: &Located<String>, known: &[&str], errors: &mut Errors<'_>) {
+    if known.contains(&name.value.as_str()) {
+        return;
+    }
+    let named: Vec<&str> = known.iter().copied().filter(|name| !name.is_empty()).collect();
+    let there_are = if named.is_empty() {
+        "there is no [[upstream]] yet".to_owned()
+    } else {
+        format!("there are: {}", named.join(", "))
+    };
+    let meant = nearest(&name.value, &named)
+        .map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
+    let text = format!("no upstream is called \"{}\" ({there_are}{meant})", name.value);
+    errors.add(&name.place, text);
+}
+
+/// What must hold between the parts of a file.
+pub(crate) fn whole(file: &File, errors: &mut Errors<'_>) {
+    if file.listen.address == file.admin.address && file.listen.address.port() != 0 {
+        let text = format!(
+            "{} is also the address of [admin]: give one of them another port",
+            file.listen.address
+        );
+        errors.add(&file.listen.place, text);
+    }
+    let mut lines: BTreeMap<&str, u32> = BTreeMap::new();
+    for upstream in &file.upstreams {
+        if upstream.name.is_empty() {
+            continue;
+        }
+        if let Some(line) = lines.insert(&upstream.name, upstream.place.line) {
+            let text = format!(
+                "the upstream at line {line} is called \"{}\" too: give one of them another name",
+                upstream.name
+            );
+            errors.add(&upstream.place, text);
+        }
+        let weights = upstream.endpoints.iter().map(|endpoint| endpoint.weight);
+        if !upstream.endpoints.is_empty() && weights.sum::<u32>() == 0 {
+            let text = "every endpoint has weight 0, so none would be used: give one a weight";
+            errors.add(&upstream.place, text);
+        }
+        let mut seen = BTreeSet::new();
+        for endpoint in &upstream.endpoints {
+            if !seen.insert(&endpoint.url) {
+                let text = format!(
+                    "{} is named twice: write it once, with the sum of the weights",
+                    endpoint.url.text
+                );
+                errors.add(&endpoint.place, text);
+            }
+        }
+    }
+    bounds(file, errors);
+}
+
+fn bounds(file: &File, errors: &mut Errors<'_>) {
+    let top = Place::default();
+    if file.models.is_empty() && errors.list.is_empty() {
+        errors.add(
+            &top,
+            "there is no [[model]], so every request would be refused: write one, with name and \
+             upstream",
+        );
+    }
+    let endpoints = file.upstreams.iter().map(|upstream| upstream.endpoints.len()).sum();
+    for (what, count, most) in [
+        ("upstreams", file.upstreams.len(), ENTRIES_MAX),
+        ("models", file.models.len(), ENTRIES_MAX),
+        ("endpoints", endpoints, ENDPOINTS_MAX),
+    ] {
+        if count > most {
+            errors.add(&top, format!("there are {count} {what}: at most {most} are supported"));
+        }
+    }
+}
+
+/// What is allowed and yet hardly meant, for `ringway check` and the log.
+#[must_use]
+pub fn warnings(file: &File) -> Vec<Error> {
+    let mut warnings = Vec::new();
+    if !file.admin.address.ip().is_loopback() {
+        let text = format!(
+            "the admin pages have no password and {} is not a loopback address",
+            file.admin.address
+        );
+        warnings.push(file.error(&Place { line: 0, path: "admin.address".to_owned() }, text));
+    }
+    for upstream in &file.upstreams {
+        if !file.models.iter().any(|model| model.upstream == upstream.name) {
+            let text = format!("no model uses the upstream \"{}\"", upstream.name);
+            warnings.push(file.error(&upstream.place, text));
+        }
+        for endpoint in &upstream.endpoints {
+            let is_local = endpoint.url.host == "localhost"
+                || endpoint.url.ip().is_some_and(|ip| ip.is_loopback());
+            if upstream.api_key.is_some() && !endpoint.url.is_https && !is_local {
+                let text = format!(
+                    "the api_key of \"{}\" goes to {} in clear text",
+                    upstream.name, endpoint.url.text
+                );
+                warnings.push(file.error(&endpoint.place, text));
+            }
+        }
+        if upstream.ca.is_some() && !upstream.endpoints.iter().any(|e| e.url.is_https) {
+            let text =
+                format!("no endpoint of \"{}\" is https, so its ca is not used", upstream.name);
+            warnings.push(file.error(&upstream.place, text));
+        }
+        let deadlines = upstream.deadlines;
+        if deadlines.whole < deadlines.first_byte {
+            let text = format!(
+                "the deadline whole_ms of \"{}\" ends before its first_byte_ms",
+                upstream.name
+            );
+            warnings.push(file.error(&upstream.place, text));
+        }
+    }
+    warnings
+}

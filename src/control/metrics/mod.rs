@@ -1,0 +1,272 @@
+//! The text page for Prometheus: every metric that exists, and how its samples are read from the pages of the shards.
+//!
+//! Labels come only from closed lists or from a snapshot, so the number of series is bounded by what is configured.
+
+mod reference;
+mod text;
+
+use std::sync::Arc;
+
+use crate::control::metrics::reference::Process;
+use crate::control::metrics::reference::Samples;
+use crate::control::metrics::text::Labels;
+use crate::control::metrics::text::seconds;
+use crate::crossing::gauges::Page;
+use crate::record::Fault;
+use crate::record::counters::LANE_CELLS;
+use crate::record::counters::LaneCell;
+use crate::record::counters::LaneCounter;
+use crate::record::counters::Retirement;
+use crate::record::counters::ShardCounter;
+use crate::record::histogram::Histogram;
+use crate::record::status::StatusLabel;
+use crate::units::LaneId;
+
+pub use crate::control::metrics::reference::Kind;
+pub use crate::control::metrics::reference::Metric;
+pub use crate::control::metrics::reference::REFERENCE;
+
+/// The content type of the page.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The name of a lane: the labels of everything counted in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LaneName {
+    /// The model as it is configured, with `@version` if it has one.
+    pub model: String,
+    /// The upstream's name.
+    pub upstream: String,
+    /// Where it is counted.
+    pub lane: LaneId,
+}
+
+/// What the page shows beside the pages of the shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ControlNumbers {
+    /// Number of the latest published snapshot; 0 before the first.
+    pub snapshot_number: u64,
+    /// The last attempt to read the configuration and what it names was successful.
+    pub is_last_reload_successful: bool,
+    /// Attempts that gave a snapshot.
+    pub reloads: u64,
+    /// Attempts that failed: the snapshot before was kept.
+    pub reloads_failed: u64,
+    /// When the latest snapshot was published, in milliseconds since 1970.
+    pub published_unix_ms: u64,
+    /// Lines written to the access log.
+    pub access_log_lines: u64,
+    /// Lines lost because the log was slower than the requests.
+    pub access_log_dropped: u64,
+    /// Writes or opens of the access log that failed.
+    pub access_log_errors: u64,
+    /// When the process started, in milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// Resident memory, in bytes.
+    pub resident_bytes: u64,
+    /// Processor time used so far, in milliseconds.
+    pub cpu_ms: u64,
+}
+
+/// Writes the whole page to `out`.
+pub fn write(pages: &[Arc<Page>], names: &[LaneName], numbers: &ControlNumbers, out: &mut String) {
+    let view =
+        View { pages, lanes: totals(pages, names), unnamed: Total::of(pages, &[None]), numbers };
+    for metric in REFERENCE {
+        text::head(out, metric);
+        view.samples(metric, out);
+    }
+}
+
+/// The sums of one lane over all shards.
+struct Total {
+    model: String,
+    upstream: String,
+    cells: Box<[u64; LANE_CELLS]>,
+}
+
+impl Total {
+    fn of(pages: &[Arc<Page>], lanes: &[Option<LaneId>]) -> Self {
+        let mut cells = Box::new([0_u64; LANE_CELLS]);
+        for page in pages {
+            for &lane in lanes {
+                for (sum, cell) in cells.iter_mut().zip(LaneCell::all()) {
+                    *sum = sum.wrapping_add(page.load_lane(lane, cell));
+                }
+            }
+        }
+        Self { model: String::new(), upstream: String::new(), cells }
+    }
+
+    fn load(&self, cell: impl Into<LaneCell>) -> u64 {
+        self.cells[cell.into().index()]
+    }
+
+    fn labels(&self) -> Labels {
+        Labels::new().with("model", &self.model).with("upstream", &self.upstream)
+    }
+
+    /// OpenTelemetry's name for the model, ours for the upstream.
+    fn gen_ai_labels(&self) -> Labels {
+        Labels::new().with("gen_ai_request_model", &self.model).with("upstream", &self.upstream)
+    }
+}
+
+/// The sums of all named lanes. Lanes of the same name are one series: a name may come back with another number.
+fn totals(pages: &[Arc<Page>], names: &[LaneName]) -> Vec<Total> {
+    let mut names: Vec<&LaneName> = names.iter().collect();
+    names.sort();
+    names
+        .chunk_by(|one, next| one.model == next.model && one.upstream == next.upstream)
+        .filter_map(|same| {
+            let lanes: Vec<_> = same.iter().map(|name| Some(name.lane)).collect();
+            let first = same.first()?;
+            let (model, upstream) = (first.model.clone(), first.upstream.clone());
+            Some(Total { model, upstream, ..Total::of(pages, &lanes) })
+        })
+        .collect()
+}
+
+/// All that one page shows, at one moment.
+struct View<'a> {
+    pages: &'a [Arc<Page>],
+    lanes: Vec<Total>,
+    unnamed: Total,
+    numbers: &'a ControlNumbers,
+}
+
+impl View<'_> {
+    fn samples(&self, metric: &Metric, out: &mut String) {
+        let name = metric.name;
+        match metric.samples {
+            Samples::Sum(counter) => {
+                let sum: u64 = self.pages.iter().map(|page| page.load(counter)).sum();
+                text::sample(out, name, &Labels::new(), sum);
+            }
+            Samples::EachShard(counter) => {
+                for (shard, page) in self.pages.iter().enumerate() {
+                    let labels = Labels::new().with("shard", &shard.to_string());
+                    text::sample(out, name, &labels, page.load(counter));
+                }
+            }
+            Samples::PoolStates => {
+                for (state, counter) in
+                    [("in_use", ShardCounter::PoolInUse), ("idle", ShardCounter::PoolIdle)]
+                {
+                    let sum: u64 = self.pages.iter().map(|page| page.load(counter)).sum();
+                    text::sample(out, name, &Labels::new().with("state", state), sum);
+                }
+            }
+            Samples::Retirements => {
+                for &reason in Retirement::ALL {
+                    let sum: u64 = self.pages.iter().map(|page| page.load(reason)).sum();
+                    text::sample(out, name, &Labels::new().with("reason", reason.label()), sum);
+                }
+            }
+            Samples::Statuses => self.each_lane(|lane| statuses(lane, name, out)),
+            Samples::Faults => self.each_lane(|lane| faults(lane, name, out)),
+            Samples::Bytes => self.each_lane(|lane| bytes(lane, name, out)),
+            Samples::Lane(counter) => {
+                for lane in &self.lanes {
+                    text::sample(out, name, &lane.labels(), lane.load(counter));
+                }
+            }
+            Samples::Times(histogram) => {
+                for lane in &self.lanes {
+                    times(lane, histogram, name, out);
+                }
+            }
+            Samples::Process(number) => self.process(number, name, out),
+        }
+    }
+
+    /// The named lanes, and the requests that had none.
+    fn each_lane(&self, mut write: impl FnMut(&Total)) {
+        self.lanes.iter().for_each(&mut write);
+        write(&self.unnamed);
+    }
+
+    fn process(&self, number: Process, name: &str, out: &mut String) {
+        let numbers = self.numbers;
+        let none = Labels::new();
+        let mut whole = |value: u64| text::sample(out, name, &none, value);
+        match number {
+            Process::SnapshotNumber => whole(numbers.snapshot_number),
+            Process::LastReloadSuccessful => whole(u64::from(numbers.is_last_reload_successful)),
+            Process::AccessLogLines => whole(numbers.access_log_lines),
+            Process::AccessLogDropped => whole(numbers.access_log_dropped),
+            Process::AccessLogErrors => whole(numbers.access_log_errors),
+            Process::ResidentBytes => whole(numbers.resident_bytes),
+            Process::PublishedAt => fraction(out, name, numbers.published_unix_ms),
+            Process::StartedAt => fraction(out, name, numbers.started_unix_ms),
+            Process::Cpu => fraction(out, name, numbers.cpu_ms),
+            Process::Build => {
+                let labels = Labels::new().with("version", env!("CARGO_PKG_VERSION"));
+                text::sample(out, name, &labels, 1);
+            }
+            Process::Reloads => {
+                for (result, count) in
+                    [("published", numbers.reloads), ("failed", numbers.reloads_failed)]
+                {
+                    text::sample(out, name, &Labels::new().with("result", result), count);
+                }
+            }
+        }
+    }
+}
+
+/// One sample of `millis` milliseconds, shown in seconds.
+fn fraction(out: &mut String, name: &str, millis: u64) {
+    text::sample(out, name, &Labels::new(), seconds(millis.saturating_mul(1_000_000)));
+}
+
+fn statuses(lane: &Total, name: &str, out: &mut String) {
+    for status in StatusLabel::all() {
+        let count = lane.load(status);
+        if count > 0 {
+            text::sample(out, name, &lane.labels().with("status", status.label()), count);
+        }
+    }
+}
+
+fn faults(lane: &Total, name: &str, out: &mut String) {
+    for &fault in Fault::ALL {
+        let count = lane.load(fault);
+        if count > 0 {
+            let labels = lane.labels().with("fault", fault.label());
+            text::sample(out, name, &labels.with("whose", fault.whose().label()), count);
+        }
+    }
+}
+
+fn bytes(lane: &Total, name: &str, out: &mut String) {
+    for (direction, counter) in [("up", LaneCounter::BytesUp), ("down", LaneCounter::BytesDown)] {
+        let labels = lane.labels().with("direction", direction);
+        text::sample(out, name, &labels, lane.load(counter));
+    }
+}
+
+/// A histogram, left out while it is empty: a lane nobody uses would be 50 lines of zeroes.
+fn times(lane: &Total, histogram: Histogram, name: &str, out: &mut String) {
+    let labels = || match histogram {
+        Histogram::TimeToFirstToken | Histogram::Duration => lane.gen_ai_labels(),
+        Histogram::Overhead | Histogram::Connect => lane.labels(),
+    };
+    let buckets = 0..=histogram.bounds().len();
+    let count: u64 = buckets.map(|place| lane.load(LaneCell::bucket(histogram, place))).sum();
+    if count == 0 {
+        return;
+    }
+    let bucket = format!("{name}_bucket");
+    let mut below = 0;
+    for (place, &bound) in histogram.bounds().iter().enumerate() {
+        below += lane.load(LaneCell::bucket(histogram, place));
+        text::sample(out, &bucket, &labels().with("le", &seconds(bound)), below);
+    }
+    text::sample(out, &bucket, &labels().with("le", "+Inf"), count);
+    let sum = seconds(lane.load(LaneCell::sum(histogram)));
+    text::sample(out, &format!("{name}_sum"), &labels(), sum);
+    text::sample(out, &format!("{name}_count"), &labels(), count);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! Is the page what Prometheus reads, and does it say what was counted?
+
+use std::io::Write as _;
+use std::process::Command;
+use std::process::Stdio;
+use std::time::Duration;
+
+use super::*;
+use crate::record::Record;
+
+fn name(model: &str, upstream: &str, lane: u32) -> LaneName {
+    LaneName { model: model.into(), upstream: upstream.into(), lane: LaneId(lane) }
+}
+
+/// Two shards that have seen a little of everything.
+fn pages() -> Vec<Arc<Page>> {
+    let pages = vec![Page::new(), Page::new()];
+    let good = Record {
+        lane: Some(LaneId(0)),
+        status: 200,
+        attempts: 2,
+        bytes_up: 500,
+        bytes_down: 1_000,
+        events: 20,
+        ttft: Some(Duration::from_millis(30)),
+        duration: Duration::from_millis(90),
+        overhead: Duration::from_micros(20),
+        upstream_connect: Some(Duration::from_micros(100)),
+        ..Record::default()
+    };
+    pages[0].apply(&good);
+    pages[1].apply(&good);
+    let fault = Some(Fault::UpstreamReset);
+    let bad = Record { lane: Some(LaneId(1)), status: 502, fault, ..Record::default() };
+    pages[1].apply(&bad);
+    let gone = Some(Fault::ClientGone);
+    pages[1].apply(&Record { status: 499, fault: gone, is_cancelled: true, ..bad });
+    pages[0].apply(&Record { status: 404, ..Record::default() });
+    pages[0].add(ShardCounter::ConnectionsOpen, 2);
+    pages[1].add(ShardCounter::ConnectionsOpen, 3);
+    pages[0].add(Retirement::Stale, 4);
+    pages[1].add(ShardCounter::PoolIdle, 5);
+    pages[0].set(ShardCounter::AdoptedSnapshot, 7);
+    pages
+}
+
+fn page_of(pages: &[Arc<Page>]) -> String {
+    let names = [name("m\"1", "local", 0), name("m2", "far", 1), name("unused", "far", 2)];
+    let numbers = ControlNumbers {
+        snapshot_number: 7,
+        is_last_reload_successful: true,
+        reloads: 7,
+        reloads_failed: 1,
+        published_unix_ms: 1_700_000_000_500,
+        cpu_ms: 1_250,
+        ..ControlNumbers::default()
+    };
+    let mut out = String::new();
+    write(pages, &names, &numbers, &mut out);
+    out
+}
+
+/// The samples of one metric, without its HELP and TYPE lines.
+fn samples(page: &str, metric: &str) -> Vec<String> {
+    let lines = page.lines().filter(|line| !line.starts_with('#'));
+    let named = lines
+        .filter(|line| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with(['{', ' '])));
+    named.map(str::to_owned).collect()
+}
+
+#[test]
+fn requests_faults_and_bytes() {
+    let page = page_of(&pages());
+    assert_eq!(
+        samples(&page, "ringway_requests_total"),
+        [
+            r#"ringway_requests_total{model="m\"1",upstream="local",status="200"} 2"#,
+            r#"ringway_requests_total{model="m2",upstream="far",status="499"} 1"#,
+            r#"ringway_requests_total{model="m2",upstream="far",status="502"} 1"#,
+            r#"ringway_requests_total{model="",upstream="",status="404"} 1"#,
+        ]
+    );
+    let fault = "ringway_faults_total{model=\"m2\",upstream=\"far\",fault=";
+    assert_eq!(
+        samples(&page, "ringway_faults_total"),
+        [
+            format!("{fault}\"client_gone\",whose=\"client\"}} 1"),
+            format!("{fault}\"upstream_reset\",whose=\"upstream\"}} 1"),
+        ]
+    );
+    let bytes = samples(&page, "ringway_bytes_total");
+    assert_eq!(
+        bytes[0],
+        r#"ringway_bytes_total{model="m\"1",upstream="local",direction="up"} 1000"#
+    );
+    assert_eq!(
+        samples(&page, "ringway_stream_events_total")[0],
+        r#"ringway_stream_events_total{model="m\"1",upstream="local"} 40"#
+    );
+    assert_eq!(
+        samples(&page, "ringway_requests_repeated_total")[0],
+        r#"ringway_requests_repeated_total{model="m\"1",upstream="local"} 2"#
+    );
+    assert_eq!(
+        samples(&page, "ringway_requests_cancelled_total")[1],
+        r#"ringway_requests_cancelled_total{model="m2",upstream="far"} 1"#
+    );
+}
+
+#[test]
+fn histograms_are_cumulative() {
+    let page = page_of(&pages());
+    let metric = "ringway_request_overhead_seconds";
+    let buckets = samples(&page, &format!("{metric}_bucket"));
+    let first = r#"ringway_request_overhead_seconds_bucket{model="m\"1",upstream="local",le="#;
+    assert_eq!(buckets[0], format!("{first}\"0.00001\"}} 0"));
+    assert_eq!(buckets[1], format!("{first}\"0.000025\"}} 2"));
+    assert_eq!(buckets[11], format!("{first}\"0.25\"}} 2"));
+    assert_eq!(buckets[12], format!("{first}\"+Inf\"}} 2"));
+    let sum = samples(&page, &format!("{metric}_sum"));
+    assert_eq!(
+        sum[0],
+        r#"ringway_request_overhead_seconds_sum{model="m\"1",upstream="local"} 0.00004"#
+    );
+    assert_eq!(samples(&page, &format!("{metric}_count")).len(), 2, "none for the unused lane");
+
+    let tokens = samples(&page, "gen_ai_server_time_to_first_token_seconds_sum");
+    assert_eq!(
+        tokens,
+        [
+            r#"gen_ai_server_time_to_first_token_seconds_sum{gen_ai_request_model="m\"1",upstream="local"} 0.06"#
+        ]
+    );
+}
+
+#[test]
+fn shards_pools_and_control() {
+    let page = page_of(&pages());
+    for line in [
+        "ringway_connections_open{shard=\"0\"} 2",
+        "ringway_connections_open{shard=\"1\"} 3",
+        "ringway_upstream_connections{state=\"idle\"} 5",
+        "ringway_upstream_connections_retired_total{reason=\"stale\"} 4",
+        "ringway_snapshot_adopted{shard=\"0\"} 7",
+        "ringway_snapshot_adopted{shard=\"1\"} 0",
+        "ringway_snapshot_number 7",
+        "ringway_snapshot_published_timestamp_seconds 1700000000.5",
+        "ringway_config_last_reload_successful 1",
+        "ringway_config_reloads_total{result=\"failed\"} 1",
+        "process_cpu_seconds_total 1.25",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
+    }
+}
+
+#[test]
+fn lanes_of_one_name_are_one_series() {
+    let pages = pages();
+    let names = [name("m", "u", 0), name("m", "u", 1)];
+    let mut page = String::new();
+    write(&pages, &names, &ControlNumbers::default(), &mut page);
+    let found = samples(&page, "ringway_requests_total");
+    assert_eq!(found[0], r#"ringway_requests_total{model="m",upstream="u",status="200"} 2"#);
+    assert_eq!(samples(&page, "ringway_stream_events_total").len(), 1);
+}
+
+#[test]
+fn every_metric_has_a_head_and_no_name_twice() {
+    let page = page_of(&pages());
+    let mut names: Vec<_> = REFERENCE.iter().map(|metric| metric.name).collect();
+    for metric in REFERENCE {
+        assert!(page.contains(&format!("# HELP {} {}\n", metric.name, metric.help)));
+        assert!(page.contains(&format!("# TYPE {} {}\n", metric.name, metric.kind.label())));
+        assert!(!metric.help.contains(['\\', '\n']) && metric.help.ends_with('.'));
+        assert_eq!(
+            metric.kind == Kind::Counter,
+            metric.name.ends_with("_total"),
+            "{}",
+            metric.name
+        );
+    }
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), REFERENCE.len());
+    assert_eq!(page.lines().filter(|line| line.starts_with("# TYPE")).count(), REFERENCE.len());
+}
+
+#[test]
+fn promtool_finds_nothing_to_say() {
+    let promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut promtool) = promtool else {
+        return; // Not installed here; the other tests say what the page looks like.
+    };
+    let mut input = promtool.stdin.take().unwrap();
+    input.write_all(page_of(&pages()).as_bytes()).unwrap();
+    drop(input);
+    let answer = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&answer.stderr);
+    assert!(answer.status.success() && said.is_empty(), "{said}");
+}

@@ -1,0 +1,357 @@
+//! Load, resolve, build, publish - and again whenever the file, what it refers to, or a name's address changes.
+
+use crate::config::Error;
+use crate::config::File;
+use crate::config::warnings;
+use crate::control::file;
+use crate::control::file::Source;
+use crate::control::file::Stamp;
+use crate::control::resolve::Resolver;
+use crate::snapshot::Ledger;
+use crate::snapshot::Snapshot;
+use crate::snapshot::World;
+use crate::snapshot::build;
+use crate::snapshot::diff;
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+
+/// How often the files are looked at. A change is taken up once it has been there for two looks, so that a file
+/// is not read while it is being written.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How many snapshots are remembered.
+const HISTORY_MAX: usize = 16;
+
+/// Why the world is looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The process starts.
+    Start,
+    /// SIGHUP.
+    Hangup,
+    /// A file was written.
+    FileChanged,
+    /// Asked for on the admin listener.
+    Asked,
+    /// A name leads elsewhere.
+    NamesMoved,
+}
+
+impl Why {
+    /// A word for logs and pages.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Hangup => "hangup",
+            Self::FileChanged => "file_changed",
+            Self::Asked => "asked",
+            Self::NamesMoved => "names_moved",
+        }
+    }
+}
+
+/// A snapshot that was published.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Its number.
+    pub number: u64,
+    /// Milliseconds since 1970.
+    pub unix_ms: u128,
+    /// Why it was built.
+    pub why: Why,
+    /// What it had differently from the one before.
+    pub changes: Vec<String>,
+}
+
+/// What the admin pages and metrics say of reloads.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The newest snapshot.
+    pub snapshot: Arc<Snapshot>,
+    /// The last 16, newest last.
+    pub history: VecDeque<Published>,
+    /// Whether the last reading of the file went well. A wrong file leaves the snapshot as it is.
+    pub is_last_reload_successful: bool,
+    /// What was wrong with it, one line each; empty after a success.
+    pub last_errors: Vec<String>,
+    /// What is allowed in it and yet hardly meant.
+    pub warnings: Vec<String>,
+    /// When the file was last read with success, in milliseconds since 1970.
+    pub last_success_unix_ms: u128,
+    /// How often the file was read with success.
+    pub reloads: u64,
+    /// How often it was read and was wrong.
+    pub reload_failures: u64,
+}
+
+/// What came of a reload: the number of the snapshot, or what is wrong.
+pub type Reloaded = Result<u64, Vec<String>>;
+
+/// Asks a running [`Watch`] for things, from other tasks.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    asked: mpsc::Sender<oneshot::Sender<Reloaded>>,
+    state: Arc<Mutex<State>>,
+}
+
+impl Remote {
+    /// Has the file read again now.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that nobody watches any more.
+    pub async fn reload(&self) -> Reloaded {
+        let gone = || vec!["the gateway is stopping".to_owned()];
+        let (answer, answered) = oneshot::channel();
+        self.asked.send(answer).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    /// A copy of the state as it is now.
+    #[must_use]
+    pub fn state(&self) -> State {
+        lock(&self.state).clone()
+    }
+}
+
+/// Keeps the newest snapshot the newest.
+pub struct Watch {
+    source: Source,
+    publish: Box<dyn Fn(Arc<Snapshot>) + Send>,
+    resolver: Resolver,
+    ledger: Ledger,
+    file: File,
+    world: World,
+    state: Arc<Mutex<State>>,
+    /// The files as they were when last read, and when last looked at.
+    used: Stamp,
+    seen: Stamp,
+    /// Noted before it is done, so that a turn that is dropped half-way is done by the next.
+    pending: Option<Why>,
+    waiting: Vec<oneshot::Sender<Reloaded>>,
+    asked: mpsc::Receiver<oneshot::Sender<Reloaded>>,
+    remote: mpsc::Sender<oneshot::Sender<Reloaded>>,
+    hangup: Option<tokio::signal::unix::Signal>,
+}
+
+impl Watch {
+    /// Reads the source, looks up its names (for at most 5 s: a name without an answer has no address yet), and
+    /// publishes the first snapshot. Must run on the control thread's runtime.
+    ///
+    /// # Errors
+    /// All that is wrong with the config.
+    pub async fn start(
+        source: Source,
+        publish: impl Fn(Arc<Snapshot>) + Send + 'static,
+    ) -> Result<Self, Vec<Error>> {
+        let mut ledger = Ledger::default();
+        let mut resolver = Resolver::new();
+        let file = source.load()?;
+        let used = Stamp::take(&source, Some(&file));
+        let mut world = file::world(&file)?;
+        resolver.want(&file, Instant::now());
+        resolver.refresh(Instant::now()).await;
+        world.addresses = resolver.addresses();
+        let snapshot = Arc::new(build(&file, &world, &mut ledger, 1)?);
+        publish(Arc::clone(&snapshot));
+        let now = file::unix_time().as_millis();
+        let first = Published { number: 1, unix_ms: now, why: Why::Start, changes: Vec::new() };
+        let state = State {
+            snapshot,
+            history: VecDeque::from([first]),
+            is_last_reload_successful: true,
+            last_errors: Vec::new(),
+            warnings: warnings(&file).iter().map(ToString::to_string).collect(),
+            last_success_unix_ms: now,
+            reloads: 1,
+            reload_failures: 0,
+        };
+        for warning in &state.warnings {
+            tracing::warn!("{warning}");
+        }
+        let (remote, asked) = mpsc::channel(8);
+        let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+        Ok(Self {
+            publish: Box::new(publish),
+            resolver,
+            ledger,
+            file,
+            world,
+            state: Arc::new(Mutex::new(state)),
+            seen: used.clone(),
+            used,
+            pending: None,
+            waiting: Vec::new(),
+            asked,
+            remote,
+            hangup: hangup
+                .inspect_err(|why| tracing::warn!(%why, "SIGHUP cannot be listened for"))
+                .ok(),
+            source,
+        })
+    }
+
+    /// For other tasks of the control thread.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote { asked: self.remote.clone(), state: Arc::clone(&self.state) }
+    }
+
+    /// The newest snapshot.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&lock(&self.state).snapshot)
+    }
+
+    /// Turns for ever.
+    pub async fn run(mut self) {
+        loop {
+            self.turn().await;
+        }
+    }
+
+    /// Waits until there may be something new, and publishes it if there is. May be dropped at any time: nothing
+    /// is lost, the next turn does it.
+    pub async fn turn(&mut self) {
+        if self.pending.is_none() {
+            self.pending = self.wait().await;
+        }
+        match self.pending {
+            None => {}
+            Some(Why::NamesMoved) => self.move_names().await,
+            Some(why) => self.reload(why).await,
+        }
+        self.pending = None;
+    }
+
+    async fn wait(&mut self) -> Option<Why> {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(signal) => signal.recv().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            _ = hangup => Some(Why::Hangup),
+            Some(answer) = self.asked.recv() => {
+                self.waiting.push(answer);
+                Some(Why::Asked)
+            }
+            () = tokio::time::sleep(LOOK_EVERY) => self.look(),
+        }
+    }
+
+    fn look(&mut self) -> Option<Why> {
+        let now = Stamp::take(&self.source, Some(&self.file));
+        let is_settled = now == self.seen;
+        self.seen = now;
+        if is_settled && self.seen != self.used {
+            return Some(Why::FileChanged);
+        }
+        let is_due = self.resolver.next_due().is_some_and(|due| due <= Instant::now());
+        is_due.then_some(Why::NamesMoved)
+    }
+
+    async fn move_names(&mut self) {
+        if !self.resolver.refresh(Instant::now()).await {
+            return;
+        }
+        self.world.addresses = self.resolver.addresses();
+        let number = lock(&self.state).snapshot.number + 1;
+        match build(&self.file, &self.world, &mut self.ledger, number) {
+            Ok(snapshot) => self.adopt(snapshot, Why::NamesMoved),
+            Err(errors) => self.note_failure(&errors),
+        }
+    }
+
+    async fn reload(&mut self, why: Why) {
+        let used = Stamp::take(&self.source, Some(&self.file));
+        let loaded = self.source.load();
+        let read = loaded.and_then(|file| file::world(&file).map(|world| (file, world)));
+        let outcome = match read {
+            Ok((file, world)) => self.replace(file, world, why).await,
+            Err(errors) => Err(errors),
+        };
+        // As before the reading: what was written meanwhile is read again. A wrong file is not, until it changes.
+        self.used = used.with_paths_of(Stamp::take(&self.source, Some(&self.file)));
+        self.seen = self.used.clone();
+        if let Err(errors) = &outcome {
+            self.note_failure(errors);
+        }
+        let answer: Reloaded =
+            outcome.map_err(|errors| errors.iter().map(ToString::to_string).collect());
+        for waiting in self.waiting.drain(..) {
+            // Who asked may have gone meanwhile.
+            drop(waiting.send(answer.clone()));
+        }
+    }
+
+    async fn replace(&mut self, file: File, world: World, why: Why) -> Reloading {
+        let now = Instant::now();
+        self.resolver.want(&file, now);
+        self.resolver.restart(now);
+        self.resolver.refresh(now).await;
+        let world = World { addresses: self.resolver.addresses(), ..world };
+        let number = lock(&self.state).snapshot.number + 1;
+        let built = build(&file, &world, &mut self.ledger, number);
+        if built.is_err() {
+            self.resolver.want(&self.file, now);
+        }
+        let snapshot = built?;
+        let warnings: Vec<String> = warnings(&file).iter().map(ToString::to_string).collect();
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        (self.file, self.world) = (file, world);
+        self.adopt(snapshot, why);
+        let mut state = lock(&self.state);
+        state.is_last_reload_successful = true;
+        state.last_errors.clear();
+        state.warnings = warnings;
+        state.last_success_unix_ms = file::unix_time().as_millis();
+        state.reloads += 1;
+        Ok(number)
+    }
+
+    fn adopt(&self, snapshot: Snapshot, why: Why) {
+        let snapshot = Arc::new(snapshot);
+        let changes = diff(&self.snapshot(), &snapshot);
+        tracing::info!(number = snapshot.number, why = why.label(), "a new snapshot is published");
+        for change in &changes {
+            tracing::info!(number = snapshot.number, "{change}");
+        }
+        (self.publish)(Arc::clone(&snapshot));
+        let mut state = lock(&self.state);
+        if state.history.len() == HISTORY_MAX {
+            state.history.pop_front();
+        }
+        let unix_ms = file::unix_time().as_millis();
+        state.history.push_back(Published { number: snapshot.number, unix_ms, why, changes });
+        state.snapshot = snapshot;
+    }
+
+    fn note_failure(&self, errors: &[Error]) {
+        let mut state = lock(&self.state);
+        let number = state.snapshot.number;
+        for error in errors {
+            tracing::error!(number, "{error}; the snapshot stays as it is");
+        }
+        state.is_last_reload_successful = false;
+        state.last_errors = errors.iter().map(ToString::to_string).collect();
+        state.reload_failures += 1;
+    }
+}
+
+type Reloading = Result<u64, Vec<Error>>;
+
+/// The state is whole between any two statements, so a panic elsewhere does not spoil it.
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,6 @@
+//! What must be known of a model API, and no more: what a body asks for, how to change it, how to answer.
+
+pub mod request;
+mod scan;
+pub mod rewrite;
+pub mod dialect;

@@ -1,0 +1,145 @@
+//! What happened: one record for each admitted request, and how it is counted.
+
+pub(crate) mod closed;
+pub mod counters;
+pub mod fault;
+pub mod histogram;
+pub mod status;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::record::counters::LaneCell;
+use crate::record::counters::LaneCounter;
+use crate::record::counters::Row;
+use crate::record::histogram::Histogram;
+use crate::record::histogram::nanos;
+use crate::record::status::StatusLabel;
+use crate::units::LaneId;
+use crate::units::ShardId;
+use crate::units::SlotId;
+
+pub use crate::record::fault::Fault;
+pub use crate::record::fault::Retry;
+pub use crate::record::fault::Whose;
+
+/// The name of one request, in `x-request-id`, in the access log and in error bodies.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct RequestId([u8; 16]);
+
+impl RequestId {
+    /// An id of 128 bits that the caller made: random, or a random prefix and a count.
+    #[must_use]
+    pub const fn new(high: u64, low: u64) -> Self {
+        Self((((high as u128) << 64) | low as u128).to_be_bytes())
+    }
+
+    /// 32 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn hex(self) -> [u8; 32] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        text
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
+    }
+}
+
+/// What happened to one request. Copied into a queue as it is: no heap, less than 256 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Record {
+    /// The request's name.
+    pub id: RequestId,
+    /// When its first byte was received, in milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// Who served it.
+    pub shard: ShardId,
+    /// Where its connection came from.
+    pub client: Option<IpAddr>,
+    /// Model and upstream; none if it was refused before a model was known.
+    pub lane: Option<LaneId>,
+    /// The endpoint that answered or failed last.
+    pub slot: Option<SlotId>,
+    /// `chat`, `embeddings`, ... as in `gen_ai.operation.name`; empty if the path was not known.
+    pub operation: &'static str,
+    /// The status that was sent, or that would have been.
+    pub status: u16,
+    /// Why it failed, if it did after it was admitted.
+    pub fault: Option<Fault>,
+    /// Why it was not admitted, if it was not: a label of the stage that refused it.
+    pub refusal: Option<&'static str>,
+    /// The response was a stream of events.
+    pub is_stream: bool,
+    /// The client left before the end.
+    pub is_cancelled: bool,
+    /// How often it was sent or tried to be sent; 0 if it was refused.
+    pub attempts: u8,
+    /// Bytes of the request's body.
+    pub bytes_up: u64,
+    /// Bytes of the response's body.
+    pub bytes_down: u64,
+    /// Events relayed.
+    pub events: u64,
+    /// From receipt to the first byte of the response's body; none if there was no such byte.
+    pub ttft: Option<Duration>,
+    /// From receipt to the end.
+    pub duration: Duration,
+    /// What the gateway added, see [`Histogram::Overhead`].
+    pub overhead: Duration,
+    /// How long its connection took, if it was opened for it.
+    pub upstream_connect: Option<Duration>,
+}
+
+const _: () = assert!(size_of::<Record>() < 256);
+
+/// Counts `record` in the row of its lane: eight stores, and one or two more for each thing that not every request has.
+pub fn apply(record: &Record, row: &impl Row) {
+    row.add(StatusLabel::of(record.status).into(), 1);
+    row.add(LaneCounter::BytesUp.into(), record.bytes_up);
+    row.add(LaneCounter::BytesDown.into(), record.bytes_down);
+    note(Histogram::Duration, record.duration, row);
+    note(Histogram::Overhead, record.overhead, row);
+    if record.events > 0 {
+        row.add(LaneCounter::Events.into(), record.events);
+    }
+    if record.is_cancelled {
+        row.add(LaneCounter::Cancelled.into(), 1);
+    }
+    if record.attempts > 1 {
+        row.add(LaneCounter::Repeated.into(), u64::from(record.attempts - 1));
+    }
+    if let Some(time) = record.ttft {
+        note(Histogram::TimeToFirstToken, time, row);
+    }
+    if let Some(time) = record.upstream_connect {
+        note(Histogram::Connect, time, row);
+    }
+    if let Some(fault) = record.fault {
+        row.add(fault.into(), 1);
+    }
+}
+
+/// Counts one time in a histogram.
+fn note(histogram: Histogram, time: Duration, row: &impl Row) {
+    let nanos = nanos(time);
+    row.add(LaneCell::bucket(histogram, histogram.bucket(nanos)), 1);
+    row.add(LaneCell::sum(histogram), nanos);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,298 @@
+//! One exchange: sends the request up and the response down, and watches both sides and the deadlines meanwhile.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::response::Response;
+use super::upload::Body;
+use super::upload::Upload;
+use crate::accept::client::Client;
+use crate::accept::client::Received;
+use crate::accept::incoming::CONTINUE;
+use crate::accept::incoming::Incoming;
+use crate::record::Fault;
+use crate::ring::clock;
+use crate::units::Moment;
+use crate::upstream::Link;
+use crate::wire::buffer::Buffer;
+use crate::wire::buffer::Buffers;
+
+/// Bytes of following requests that are read ahead while one is served.
+const AHEAD_BYTES_MAX: usize = 64 << 10;
+/// How often a client that has closed its sending direction is looked at: is it still there?
+const HALF_CLOSED_LOOK: Duration = Duration::from_millis(100);
+
+/// When an exchange must be where.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// The first byte of the response.
+    pub first_byte: Moment,
+    /// The end.
+    pub whole: Moment,
+    /// The longest pause between two reads of the response.
+    pub gap: Duration,
+    /// The longest time that a client may read nothing of what waits for it.
+    pub write: Duration,
+}
+
+/// What is known of an exchange from outside, also of one that was given up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// When the request had gone up whole.
+    pub sent_up: Option<Moment>,
+    /// When the first byte of the response came.
+    pub first_byte: Option<Moment>,
+    /// When the first byte of the response's content went down.
+    pub first_content: Option<Moment>,
+    /// Whether a byte of a response went down: from here on nothing can be repeated.
+    pub has_answered: bool,
+    /// Whether a byte of the request went up.
+    pub has_sent: bool,
+    /// From the first read of the response to the end of the send that passed it on.
+    pub first_passing: Duration,
+}
+
+/// Both ends of an exchange and what it needs.
+pub struct Exchange<'e> {
+    /// Who asked.
+    pub client: &'e mut Client,
+    /// Who answers.
+    pub link: &'e mut Link,
+    /// The shard's buffers.
+    pub buffers: &'e Buffers,
+    /// When it must be where.
+    pub deadlines: Deadlines,
+    /// When the request had arrived, if the client is to be told where its time went.
+    pub arrived: Option<Moment>,
+    /// How far it came.
+    pub progress: &'e mut Progress,
+    /// The response.
+    pub response: &'e mut Response,
+    /// What waits for the client to make room.
+    pub pending: &'e mut Buffer,
+}
+
+/// What a wait ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wake {
+    LinkReadable,
+    LinkWritable,
+    ClientReadable,
+    ClientWritable,
+    Due,
+}
+
+/// What to wait for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Interest {
+    link_readable: bool,
+    link_writable: bool,
+    client_writable: bool,
+}
+
+impl Exchange<'_> {
+    /// Sends the request, which `upload` has begun, and relays the response until its end. Once a byte of the
+    /// response has come, the request is released: it cannot be sent again.
+    ///
+    /// # Errors
+    /// Why it ended before. What was left undone on either side shows in `progress` and `response`.
+    pub async fn run(
+        &mut self,
+        mut upload: Upload,
+        request: &mut Incoming,
+        model: Option<(&std::ops::Range<usize>, &[u8])>,
+    ) -> Result<(), Fault> {
+        self.progress.has_sent |= upload.has_sent;
+        self.note_upload(&upload);
+        let mut deadline = self.deadlines.first_byte.min(self.deadlines.whole);
+        loop {
+            let interest = Interest {
+                link_readable: self.pending.is_empty(),
+                link_writable: !upload.is_complete() || self.link.has_unsent(),
+                client_writable: !self.pending.is_empty(),
+            };
+            match self.wait(interest, deadline).await {
+                Wake::LinkReadable => {
+                    self.relay()?;
+                    if self.progress.first_byte.is_some() {
+                        request.release(self.buffers);
+                    }
+                    if self.response.is_done() && self.pending.is_empty() {
+                        return Ok(());
+                    }
+                    deadline = self.next_deadline();
+                }
+                Wake::LinkWritable => {
+                    let body = Body { bytes: request.body(), model };
+                    upload.go_on(self.link, self.buffers, body).map_err(|_| self.broken())?;
+                    self.progress.has_sent |= upload.has_sent;
+                    self.note_upload(&upload);
+                }
+                Wake::ClientReadable => self.look_at_client()?,
+                Wake::ClientWritable => {
+                    self.send_pending()?;
+                    if self.response.is_done() && self.pending.is_empty() {
+                        return Ok(());
+                    }
+                    deadline = self.next_deadline();
+                }
+                Wake::Due => self.judge_deadline(deadline)?,
+            }
+        }
+    }
+
+    /// Waits for one of the things that move this exchange on.
+    async fn wait(&mut self, interest: Interest, deadline: Moment) -> Wake {
+        let is_half_closed = self.client.is_half_closed();
+        let look =
+            if is_half_closed { clock::now().after(HALF_CLOSED_LOOK) } else { Moment::NEVER };
+        self.link.set_deadline(deadline.min(look));
+        let reads_ahead = self.client.input.len() < AHEAD_BYTES_MAX;
+        poll_fn(|cx| self.poll(cx, interest, reads_ahead)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, interest: Interest, reads_ahead: bool) -> Poll<Wake> {
+        if interest.link_readable && self.link.poll_readable(cx).is_ready() {
+            return Poll::Ready(Wake::LinkReadable);
+        }
+        if interest.client_writable && self.client.poll_room(cx).is_ready() {
+            return Poll::Ready(Wake::ClientWritable);
+        }
+        if interest.link_writable && self.link.poll_room(cx).is_ready() {
+            return Poll::Ready(Wake::LinkWritable);
+        }
+        if reads_ahead && self.client.poll_input(cx).is_ready() {
+            return Poll::Ready(Wake::ClientReadable);
+        }
+        self.link.poll_deadline(cx).map(|()| Wake::Due)
+    }
+
+    /// Reads what the endpoint has sent and passes it on in one send.
+    fn relay(&mut self) -> Result<(), Fault> {
+        let began = clock::now();
+        let buffers = self.buffers;
+        buffers.with_scratch(|scratch, out| {
+            let read = match self.link.try_recv(scratch) {
+                Ok(count) => scratch.get(..count).unwrap_or_default(),
+                Err(error) if is_transient(&error) => return Ok(()),
+                Err(_) => return Err(self.broken()),
+            };
+            let is_first = self.progress.first_byte.is_none() && !read.is_empty();
+            if is_first {
+                self.progress.first_byte = Some(began);
+                self.note_timing(began);
+            }
+            let fed = if read.is_empty() {
+                self.response.feed_close(buffers, out).map_err(|_| self.broken())
+            } else {
+                self.response.feed(read, buffers, out).map_err(|_| Fault::UpstreamMalformed)
+            };
+            self.send_down(out)?;
+            if is_first {
+                self.progress.first_passing = clock::now().since(began);
+            }
+            fed
+        })
+    }
+
+    /// What a broken connection to the endpoint means at this point.
+    fn broken(&self) -> Fault {
+        if self.response.has_head() {
+            Fault::UpstreamTruncated
+        } else if self.link.is_reused || self.response.is_untouched() {
+            Fault::UpstreamClosedEarly
+        } else {
+            Fault::UpstreamTruncated
+        }
+    }
+
+    /// Sends what fits and keeps the rest until there is room.
+    fn send_down(&mut self, out: &[u8]) -> Result<(), Fault> {
+        if out.is_empty() {
+            return Ok(());
+        }
+        self.progress.has_answered = true;
+        if self.progress.first_content.is_none() && self.response.content_bytes > 0 {
+            self.progress.first_content = Some(clock::now());
+        }
+        let sent = self.client.try_send(out).map_err(|_| Fault::ClientGone)?;
+        if let Some(rest) = out.get(sent..)
+            && !rest.is_empty()
+        {
+            self.buffers.append(self.pending, rest);
+        }
+        if self.client.is_half_closed() && self.client.is_gone() {
+            return Err(Fault::ClientGone);
+        }
+        Ok(())
+    }
+
+    fn send_pending(&mut self) -> Result<(), Fault> {
+        let sent = self.client.try_send(self.pending.filled()).map_err(|_| Fault::ClientGone)?;
+        self.pending.consume(sent);
+        self.buffers.release_if_empty(self.pending);
+        Ok(())
+    }
+
+    /// The client has sent more, has closed its sending direction, or is gone.
+    fn look_at_client(&mut self) -> Result<(), Fault> {
+        match self.client.receive(self.buffers) {
+            Received::Bytes(_) | Received::Nothing => Ok(()),
+            Received::Gone => Err(Fault::ClientGone),
+            Received::End => {
+                if !self.progress.has_answered && self.response.may_probe() {
+                    // A client that left answers this with a reset; one that only half-closed skips it.
+                    self.client.try_send(CONTINUE).map_err(|_| Fault::ClientGone)?;
+                }
+                if self.client.is_gone() { Err(Fault::ClientGone) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// A deadline has passed: which, and what does it mean?
+    fn judge_deadline(&self, deadline: Moment) -> Result<(), Fault> {
+        let now = clock::now();
+        if self.client.is_half_closed() && self.client.is_gone() {
+            return Err(Fault::ClientGone);
+        }
+        if now < deadline {
+            return Ok(());
+        }
+        if now >= self.deadlines.whole {
+            return Err(Fault::WholeTimedOut);
+        }
+        if self.progress.first_byte.is_none() {
+            return Err(Fault::FirstByteTimedOut);
+        }
+        Err(if self.pending.is_empty() { Fault::GapTimedOut } else { Fault::ClientSlow })
+    }
+
+    /// The deadline after something has moved.
+    fn next_deadline(&self) -> Moment {
+        if self.progress.first_byte.is_none() {
+            return self.deadlines.first_byte.min(self.deadlines.whole);
+        }
+        let pause = if self.pending.is_empty() { self.deadlines.gap } else { self.deadlines.write };
+        clock::now().after(pause).min(self.deadlines.whole)
+    }
+
+    /// Where the time until the first byte went, for the head of the response.
+    fn note_timing(&mut self, first_byte: Moment) {
+        let Some(arrived) = self.arrived else { return };
+        let sent_up = self.progress.sent_up.unwrap_or(first_byte);
+        self.response.set_timing(sent_up.since(arrived), first_byte.since(sent_up));
+    }
+
+    fn note_upload(&mut self, upload: &Upload) {
+        if upload.is_complete() && self.progress.sent_up.is_none() {
+            self.progress.sent_up = Some(clock::now());
+        }
+    }
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

@@ -1,0 +1,62 @@
+//! Every response the gateway itself writes.
+
+use crate::llm::dialect;
+use crate::llm::dialect::Dialect;
+use crate::llm::dialect::ErrorText;
+use crate::wire::http1::encode;
+
+/// What every response of ours says beside its content.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply<'r> {
+    /// The status.
+    pub status: u16,
+    /// Name of the request, in hexadecimal digits.
+    pub request_id: &'r [u8; 32],
+    /// Whether the connection goes on.
+    pub is_keep_alive: bool,
+    /// HTTP/1.0 must be told when the connection goes on.
+    pub is_http10: bool,
+    /// Whether the request was HEAD: everything but the body is said.
+    pub is_head: bool,
+    /// Seconds after which the client should try again.
+    pub retry_after: Option<u32>,
+    /// Methods that the path takes, with 405.
+    pub allow: Option<&'static str>,
+    /// The gateway has tried all it may: the client's SDK should not multiply that.
+    pub is_exhausted: bool,
+}
+
+/// Appends a response with a JSON body.
+pub fn json(reply: &Reply<'_>, body: &[u8], out: &mut Vec<u8>) {
+    encode::status_line(out, reply.status);
+    encode::field(out, "content-type", b"application/json");
+    encode::number_field(out, "content-length", body.len() as u64);
+    encode::field(out, "x-request-id", reply.request_id);
+    if let Some(seconds) = reply.retry_after {
+        encode::number_field(out, "retry-after", seconds.into());
+    }
+    if let Some(methods) = reply.allow {
+        encode::field(out, "allow", methods.as_bytes());
+    }
+    if reply.is_exhausted {
+        encode::field(out, "x-should-retry", b"false");
+    }
+    if !reply.is_keep_alive {
+        encode::field(out, "connection", b"close");
+    } else if reply.is_http10 {
+        encode::field(out, "connection", b"keep-alive");
+    }
+    encode::end_of_head(out);
+    if !reply.is_head {
+        out.extend_from_slice(body);
+    }
+}
+
+/// Appends an error response in the dialect of the path.
+pub fn error(reply: &Reply<'_>, dialect: Dialect, text: &ErrorText<'_>, out: &mut Vec<u8>) {
+    let mut body = Vec::with_capacity(256);
+    let id = std::str::from_utf8(reply.request_id).unwrap_or_default();
+    dialect::error_body(dialect, text, id, &mut body);
+    let status = dialect.status(text.status);
+    json(&Reply { status, ..*reply }, &body, out);
+}

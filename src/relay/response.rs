@@ -1,0 +1,462 @@
+//! The response on its way down: bytes from the endpoint in, bytes for the client out. No sockets, no waiting.
+//!
+//! Content is never altered. A stream of events goes down in whole events, as many as a read brought, so that the
+//! gateway can speak between any two of them; an event larger than [`EVENT_BYTES_HELD_MAX`] goes down as it comes.
+
+use std::io::Write;
+use std::time::Duration;
+
+use crate::llm::dialect;
+use crate::llm::dialect::Dialect;
+use crate::llm::dialect::ErrorText;
+use crate::record::Fault;
+use crate::wire::Malformed;
+use crate::wire::buffer::Buffer;
+use crate::wire::buffer::Buffers;
+use crate::wire::head::BodyLength;
+use crate::wire::head::Method;
+use crate::wire::head::ResponseHead;
+use crate::wire::head::Version;
+use crate::wire::http1::body::Body;
+use crate::wire::http1::encode;
+use crate::wire::http1::parse;
+use crate::wire::http1::parse::HeadSearch;
+use crate::wire::http1::parse::Slots;
+use crate::wire::limits;
+use crate::wire::sse::Scanner;
+
+/// Bytes of an unfinished event that are held back until its end comes.
+pub const EVENT_BYTES_HELD_MAX: usize = 16 << 10;
+
+/// What the request says about how its response may look.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Its method: HEAD gets no body.
+    pub method: Method,
+    /// Its version: HTTP/1.0 gets no chunks.
+    pub version: Version,
+    /// Whether the client's connection goes on after the response.
+    pub is_keep_alive: bool,
+    /// The shape of error events.
+    pub dialect: Dialect,
+    /// Name of the request, in hexadecimal digits.
+    pub request_id: [u8; 32],
+}
+
+/// How the body goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Frame {
+    /// The length was announced, or there is no body, or the end of the connection ends it.
+    Plain,
+    /// In chunks.
+    Chunks,
+}
+
+/// A response under way.
+pub struct Response {
+    asked: Asked,
+    search: HeadSearch,
+    /// An unfinished head, later an unfinished event.
+    held: Buffer,
+    body: Option<Body>,
+    frame: Frame,
+    scanner: Option<Scanner>,
+    interim_heads: u8,
+    timing: Option<(Duration, Duration)>,
+    /// The last event that went down is not whole: it was too large to be held back.
+    is_split: bool,
+    is_done: bool,
+    has_said_done: bool,
+    is_reusable: bool,
+    is_client_reusable: bool,
+    /// Status of the response; 0 before its head.
+    pub status: u16,
+    /// Events that went down.
+    pub events: u64,
+    /// Bytes of content that went down.
+    pub content_bytes: u64,
+}
+
+impl Response {
+    /// A response of which nothing has come yet.
+    #[must_use]
+    pub fn new(asked: Asked) -> Self {
+        Self {
+            asked,
+            search: HeadSearch::default(),
+            held: Buffer::default(),
+            body: None,
+            frame: Frame::Plain,
+            scanner: None,
+            interim_heads: 0,
+            timing: None,
+            is_split: false,
+            is_done: false,
+            has_said_done: false,
+            is_reusable: false,
+            is_client_reusable: asked.is_keep_alive,
+            status: 0,
+            events: 0,
+            content_bytes: 0,
+        }
+    }
+
+    /// Whether the whole response has come.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Whether the head has come (and with it the point of no return: it goes down).
+    #[must_use]
+    pub const fn has_head(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// Whether nothing of a response has come, not even of its head.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.body.is_none() && self.held.is_empty() && self.interim_heads == 0
+    }
+
+    /// Whether it is a stream of events.
+    #[must_use]
+    pub const fn is_events(&self) -> bool {
+        self.scanner.is_some()
+    }
+
+    /// Whether the endpoint's connection can carry another request.
+    #[must_use]
+    pub const fn is_reusable(&self) -> bool {
+        self.is_done && self.is_reusable
+    }
+
+    /// Whether the client's connection can carry another request.
+    #[must_use]
+    pub const fn is_client_reusable(&self) -> bool {
+        self.is_done && self.is_client_reusable
+    }
+
+    /// Has the head say where the time went: in the gateway until the request had gone up, and at the endpoint.
+    pub fn set_timing(&mut self, gateway: Duration, endpoint: Duration) {
+        self.timing = Some((gateway, endpoint));
+    }
+
+    /// Whether an interim response may be sent to see whether the client is still there.
+    #[must_use]
+    pub fn may_probe(&self) -> bool {
+        self.asked.version == Version::Http11 && !self.has_head()
+    }
+
+    /// Takes bytes from the endpoint and appends what goes down to `out`.
+    ///
+    /// # Errors
+    /// They are not HTTP as it must be.
+    pub fn feed(
+        &mut self,
+        bytes: &[u8],
+        buffers: &Buffers,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Malformed> {
+        if self.has_head() {
+            return self.feed_body(bytes, buffers, out);
+        }
+        if self.held.is_empty() {
+            let used = self.feed_head(bytes, out)?;
+            let rest = bytes.get(used..).unwrap_or_default();
+            if self.has_head() {
+                return self.feed_body(rest, buffers, out);
+            }
+            buffers.append(&mut self.held, rest);
+            return Ok(());
+        }
+        buffers.append(&mut self.held, bytes);
+        let mut held = std::mem::take(&mut self.held);
+        let used = self.feed_head(held.filled(), out)?;
+        held.consume(used);
+        if !self.has_head() {
+            self.held = held;
+            return Ok(());
+        }
+        let fed = self.feed_body(held.filled(), buffers, out);
+        buffers.release(&mut held);
+        fed
+    }
+
+    /// Takes the end of the endpoint's connection.
+    ///
+    /// # Errors
+    /// The response was not complete.
+    pub fn feed_close(&mut self, buffers: &Buffers, out: &mut Vec<u8>) -> Result<(), Malformed> {
+        self.is_reusable = false;
+        let Some(body) = &mut self.body else { return Err(Malformed::Truncated) };
+        body.at_close()?;
+        self.finish(buffers, out);
+        Ok(())
+    }
+
+    /// Appends what tells the client that the response broke off, and says whether there is such a thing: only a
+    /// stream of events has a place for it. Everything else must be cut.
+    pub fn feed_fault(&mut self, fault: Fault, buffers: &Buffers, out: &mut Vec<u8>) -> bool {
+        buffers.release(&mut self.held);
+        self.is_client_reusable = false;
+        if !self.is_events() || self.is_done || !self.is_at_boundary() {
+            return false;
+        }
+        if !self.has_said_done {
+            let error = ErrorText {
+                status: fault.status(),
+                message: fault.explain(),
+                kind: None,
+                param: None,
+                code: Some(fault.code()),
+            };
+            let id = std::str::from_utf8(&self.asked.request_id).unwrap_or_default();
+            let start = self.open_chunk(out);
+            dialect::error_event(self.asked.dialect, &error, id, out);
+            self.close_chunk(start, out);
+        }
+        if self.frame == Frame::Chunks {
+            out.extend_from_slice(encode::LAST_CHUNK);
+        }
+        true
+    }
+
+    /// What went down so far ends between two events: true unless a very large event was let through in parts.
+    fn is_at_boundary(&self) -> bool {
+        !self.is_split
+    }
+
+    /// Looks for heads in `bytes`; interim ones are dropped. Returns how many bytes it used up.
+    fn feed_head(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, Malformed> {
+        let mut used = 0;
+        loop {
+            let rest = bytes.get(used..).unwrap_or_default();
+            if self.search.end(rest)?.is_none() {
+                return Ok(used);
+            }
+            let mut slots = Slots::new();
+            let Some(head) = parse::response(rest, &mut slots, self.asked.method)? else {
+                return Err(Malformed::BareLineFeed);
+            };
+            used += head.bytes;
+            self.search = HeadSearch::default();
+            if head.status >= 200 {
+                self.begin(&head, out);
+                return Ok(used);
+            }
+            self.interim_heads += 1;
+            if head.status == 101 || usize::from(self.interim_heads) > limits::INTERIM_HEADS_MAX {
+                return Err(Malformed::SwitchedProtocols);
+            }
+        }
+    }
+
+    fn begin(&mut self, head: &ResponseHead<'_, '_>, out: &mut Vec<u8>) {
+        self.status = head.status;
+        self.body = Some(Body::new(head.body));
+        self.is_reusable = head.is_keep_alive && head.body != BodyLength::UntilClose;
+        let is_bodiless = self.asked.method == Method::Head || matches!(head.status, 204 | 304);
+        if !is_bodiless && is_event_stream(head) {
+            self.scanner = Some(Scanner::default());
+        }
+        let length = match head.body {
+            BodyLength::Exact(length) if !self.is_events() => Some(length),
+            BodyLength::Empty if !is_bodiless && !self.is_events() => Some(0),
+            _ => None,
+        };
+        if !is_bodiless && length.is_none() {
+            if self.asked.version == Version::Http10 {
+                self.is_client_reusable = false;
+            } else {
+                self.frame = Frame::Chunks;
+            }
+        }
+        self.write_head(head, length, is_bodiless, out);
+    }
+
+    fn write_head(
+        &self,
+        head: &ResponseHead<'_, '_>,
+        length: Option<u64>,
+        is_bodiless: bool,
+        out: &mut Vec<u8>,
+    ) {
+        encode::status_line(out, head.status);
+        let nominated = encode::nominated(head.fields);
+        for field in head.fields.iter() {
+            if nominated.contains(field.name) || self.is_replaced(field.name, is_bodiless) {
+                continue;
+            }
+            // The endpoint's own name of the request is worth keeping: its operators ask for it.
+            let is_id = field.name.eq_ignore_ascii_case("x-request-id");
+            let name = if is_id { "x-upstream-request-id" } else { field.name };
+            encode::field(out, name, field.value);
+        }
+        if self.is_events() {
+            encode::field(out, "cache-control", b"no-cache, no-transform");
+            encode::field(out, "x-accel-buffering", b"no");
+        }
+        encode::field(out, "x-request-id", &self.asked.request_id);
+        if let Some((gateway, endpoint)) = self.timing {
+            write_timing(gateway, endpoint, out);
+        }
+        if let Some(length) = length {
+            encode::number_field(out, "content-length", length);
+        }
+        if self.frame == Frame::Chunks {
+            encode::field(out, "transfer-encoding", b"chunked");
+        }
+        self.write_connection(out);
+        encode::end_of_head(out);
+    }
+
+    fn write_connection(&self, out: &mut Vec<u8>) {
+        if !self.is_client_reusable {
+            encode::field(out, "connection", b"close");
+        } else if self.asked.version == Version::Http10 {
+            encode::field(out, "connection", b"keep-alive");
+        }
+    }
+
+    /// Whether a field of the endpoint stays here: it belongs to its connection, or we write our own.
+    fn is_replaced(&self, name: &str, is_bodiless: bool) -> bool {
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        match name.len() {
+            // A response to HEAD, or 304, says how long the body would be.
+            14 => is("content-length") && !is_bodiless,
+            13 => (self.is_events() && is("cache-control")) || encode::is_hop_by_hop(name),
+            17 => (self.is_events() && is("x-accel-buffering")) || encode::is_hop_by_hop(name),
+            _ => encode::is_hop_by_hop(name),
+        }
+    }
+
+    fn feed_body(
+        &mut self,
+        bytes: &[u8],
+        buffers: &Buffers,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Malformed> {
+        let Some(mut body) = self.body else { return Ok(()) };
+        let start = self.open_chunk(out);
+        let mut rest = bytes;
+        let mut fed = Ok(());
+        while !body.is_end() && !rest.is_empty() {
+            match body.next(rest) {
+                Ok(piece) => {
+                    let content = rest.get(piece.body).unwrap_or_default();
+                    self.pass(content, buffers, out);
+                    rest = rest.get(piece.consumed..).unwrap_or_default();
+                }
+                Err(malformed) => {
+                    fed = Err(malformed);
+                    break;
+                }
+            }
+        }
+        self.body = Some(body);
+        // What was right before the flaw goes down: the events in it are whole.
+        self.close_chunk(start, out);
+        fed?;
+        if body.is_end() && !self.is_done {
+            // Bytes after the end belong to no request: this connection cannot be trusted with another.
+            self.is_reusable &= rest.is_empty();
+            self.finish(buffers, out);
+        }
+        Ok(())
+    }
+
+    /// Content goes down, whole events at a time.
+    fn pass(&mut self, content: &[u8], buffers: &Buffers, out: &mut Vec<u8>) {
+        let Some(scanner) = &mut self.scanner else {
+            self.content_bytes += content.len() as u64;
+            out.extend_from_slice(content);
+            return;
+        };
+        let scan = scanner.feed(content);
+        self.events += u64::from(scan.events);
+        self.has_said_done |= scan.is_done;
+        let (whole, begun) =
+            content.split_at_checked(scan.boundary.unwrap_or(0)).unwrap_or((content, &[]));
+        let before = out.len();
+        if !whole.is_empty() {
+            self.is_split = false;
+            out.extend_from_slice(self.held.filled());
+            buffers.release(&mut self.held);
+            out.extend_from_slice(whole);
+        }
+        if !begun.is_empty() {
+            if self.held.len() + begun.len() > EVENT_BYTES_HELD_MAX {
+                out.extend_from_slice(self.held.filled());
+                buffers.release(&mut self.held);
+                out.extend_from_slice(begun);
+                self.is_split = true;
+            } else {
+                buffers.append(&mut self.held, begun);
+            }
+        }
+        self.content_bytes += (out.len() - before) as u64;
+    }
+
+    /// The end of the body goes down: what was held back of an event that nobody finished, and the last chunk.
+    fn finish(&mut self, buffers: &Buffers, out: &mut Vec<u8>) {
+        self.is_done = true;
+        if !self.held.is_empty() {
+            let start = self.open_chunk(out);
+            self.content_bytes += self.held.len() as u64;
+            out.extend_from_slice(self.held.filled());
+            self.close_chunk(start, out);
+            buffers.release(&mut self.held);
+        }
+        if self.frame == Frame::Chunks {
+            out.extend_from_slice(encode::LAST_CHUNK);
+        }
+    }
+
+    /// Leaves room for the head of a chunk, whose size is known once its content is there.
+    fn open_chunk(&self, out: &mut Vec<u8>) -> usize {
+        let start = out.len();
+        if self.frame == Frame::Chunks {
+            out.extend_from_slice(CHUNK_HEAD);
+        }
+        start
+    }
+
+    fn close_chunk(&self, start: usize, out: &mut Vec<u8>) {
+        if self.frame != Frame::Chunks {
+            return;
+        }
+        let mut size = out.len() - start - CHUNK_HEAD.len();
+        if size == 0 {
+            out.truncate(start);
+            return;
+        }
+        for digit in out.iter_mut().skip(start).take(CHUNK_DIGITS).rev() {
+            *digit = b"0123456789abcdef"[size & 15];
+            size >>= 4;
+        }
+        debug_assert_eq!(size, 0, "a chunk holds one read and one held event");
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The head of a chunk before its size is filled in. Leading zeros are legal (RFC 9112 section 7.1).
+const CHUNK_HEAD: &[u8] = b"000000\r\n";
+const CHUNK_DIGITS: usize = CHUNK_HEAD.len() - 2;
+
+/// `server-timing`, in milliseconds (W3C Server Timing).
+fn write_timing(gateway: Duration, endpoint: Duration, out: &mut Vec<u8>) {
+    let (gateway, endpoint) = (gateway.as_secs_f64() * 1e3, endpoint.as_secs_f64() * 1e3);
+    out.extend_from_slice(b"server-timing: ");
+    // Writing into memory cannot fail.
+    let _infallible = write!(out, "ringway;dur={gateway:.3}, upstream;dur={endpoint:.3}\r\n");
+}
+
+fn is_event_stream(head: &ResponseHead<'_, '_>) -> bool {
+    let is_plain = head.fields.get("content-encoding").is_none_or(|coding| coding == b"identity");
+    let kind = head.fields.get("content-type").unwrap_or_default();
+    let name = b"text/event-stream";
+    is_plain
+        && kind.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+        && matches!(kind.get(name.len()), None | Some(b';' | b' '))
+}

@@ -1,0 +1,151 @@
+//! What of a request has not gone up yet.
+
+use std::io;
+use std::ops::Range;
+
+use crate::upstream::Link;
+use crate::wire::buffer::Buffer;
+use crate::wire::buffer::Buffers;
+
+/// A body up to this size goes up in one send with its head, in bytes.
+const JOINED_BYTES_MAX: usize = 16 << 10;
+
+/// A body as it goes up: the bytes as they came, with the model's name replaced where it has another one upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Body<'a> {
+    /// The body as it came.
+    pub bytes: &'a [u8],
+    /// Where the model stands in it (quotes included), and what goes there.
+    pub model: Option<(&'a Range<usize>, &'a [u8])>,
+}
+
+impl<'a> Body<'a> {
+    /// Its length as it goes up.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.pieces().iter().map(|piece| piece.len()).sum()
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn pieces(&self) -> [&'a [u8]; 3] {
+        let Some((span, model)) = self.model else { return [self.bytes, &[], &[]] };
+        let before = self.bytes.get(..span.start).unwrap_or_default();
+        let after = self.bytes.get(span.end..).unwrap_or_default();
+        [before, model, after]
+    }
+
+    /// The bytes from `offset` to the end of the piece that it is in.
+    fn piece_at(&self, mut offset: usize) -> &'a [u8] {
+        for piece in self.pieces() {
+            if let Some(rest) = piece.get(offset..)
+                && !rest.is_empty()
+            {
+                return rest;
+            }
+            offset = offset.saturating_sub(piece.len());
+        }
+        &[]
+    }
+}
+
+/// How far a request has gone up.
+#[derive(Debug, Default)]
+pub struct Upload {
+    /// What is left of the head (and of a small body with it).
+    head: Buffer,
+    /// Bytes of the body that are sent, or stand in `head`.
+    body_sent: usize,
+    is_complete: bool,
+    /// Whether at least one byte has left.
+    pub has_sent: bool,
+}
+
+impl Upload {
+    /// Whether all of it has left.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Sends the head, which `write_head` writes, and as much of the body as fits.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn begin(
+        link: &mut Link,
+        buffers: &Buffers,
+        body: Body<'_>,
+        write_head: impl FnOnce(&mut Vec<u8>),
+    ) -> io::Result<Self> {
+        let mut upload = Self::default();
+        buffers.with_scratch(|_, out| {
+            write_head(out);
+            if body.len() <= JOINED_BYTES_MAX {
+                body.pieces().iter().for_each(|piece| out.extend_from_slice(piece));
+                upload.body_sent = body.len();
+            }
+            let sent = link.try_send(out)?;
+            upload.has_sent = sent > 0;
+            buffers.append(&mut upload.head, out.get(sent..).unwrap_or_default());
+            io::Result::Ok(())
+        })?;
+        upload.go_on(link, buffers, body)?;
+        Ok(upload)
+    }
+
+    /// Sends as much as fits now.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn go_on(&mut self, link: &mut Link, buffers: &Buffers, body: Body<'_>) -> io::Result<()> {
+        while !self.head.is_empty() {
+            let sent = link.try_send(self.head.filled())?;
+            if sent == 0 {
+                return Ok(());
+            }
+            self.has_sent = true;
+            self.head.consume(sent);
+        }
+        buffers.release_if_empty(&mut self.head);
+        loop {
+            let piece = body.piece_at(self.body_sent);
+            if piece.is_empty() {
+                break;
+            }
+            let sent = link.try_send(piece)?;
+            if sent == 0 {
+                return Ok(());
+            }
+            self.body_sent += sent;
+        }
+        link.flush()?;
+        self.is_complete = !link.has_unsent();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Body;
+
+    #[test]
+    fn a_body_is_its_pieces_from_any_offset() {
+        let bytes = br#"{"model":"a","x":1}"#;
+        let span = 9..12;
+        let body = Body { bytes, model: Some((&span, br#""longer""#)) };
+        let whole = br#"{"model":"longer","x":1}"#;
+        assert_eq!(body.len(), whole.len());
+        for start in 0..=whole.len() {
+            let mut got = Vec::new();
+            while !body.piece_at(start + got.len()).is_empty() {
+                got.extend_from_slice(body.piece_at(start + got.len()));
+            }
+            assert_eq!(got, &whole[start..]);
+        }
+    }
+}

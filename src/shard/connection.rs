@@ -1,0 +1,102 @@
+//! The life of a client connection: one request after the other, until one side has had enough.
+
+use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::accept::client::Client;
+use crate::accept::incoming;
+use crate::accept::incoming::Trouble;
+use crate::record::counters::ShardCounter;
+use crate::ring::clock;
+use crate::ring::stream::Stream;
+use crate::shard::Shard;
+use crate::shard::request;
+use crate::shard::request::Fate;
+use crate::shard::state::Place;
+
+/// How long a client may go on sending what nobody reads, after its connection was closed from our side.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much of that is read, in bytes: closing with bytes unread would reset the connection, and the client could
+/// lose the response.
+const LINGER_BYTES_MAX: usize = 1 << 20;
+
+/// Serves a client until its connection ends.
+pub(super) async fn serve(shard: Rc<Shard>, connection: OwnedFd) {
+    let Ok(stream) = Stream::from_fd(connection) else { return };
+    let presence = Presence::enter(&shard, &stream);
+    let mut client = Client::new(stream);
+    let fate = loop {
+        let world = shard.world();
+        presence.set_idle(true);
+        if !world.is_serving() && client.input.is_empty() {
+            break Fate::Linger;
+        }
+        let head = incoming::head(&mut client, &shard.buffers, &world.limits()).await;
+        presence.set_idle(false);
+        let fate = match head {
+            Ok(outline) => request::serve(&shard, &mut client, outline).await,
+            Err(Trouble::Closed | Trouble::Gone) => break Fate::Cut,
+            Err(trouble) => request::reject(&shard, &mut client, &world, &trouble).await,
+        };
+        if fate != Fate::KeepAlive {
+            break fate;
+        }
+    };
+    shard.buffers.release(&mut client.input);
+    match fate {
+        Fate::Linger => linger(client, &shard).await,
+        Fate::KeepAlive => {}
+        // The response is not complete: a reset cannot be taken for its end, whatever its framing.
+        Fate::Cut => client.into_stream().reset(),
+    }
+}
+
+/// Closes our direction, then reads and drops what the client still sends until it has closed its own.
+async fn linger(mut client: Client, shard: &Shard) {
+    client.stream().close_send();
+    let deadline = clock::now().after(LINGER);
+    let mut dropped = 0;
+    while dropped < LINGER_BYTES_MAX {
+        let got = shard.buffers.with_scratch(|scratch, _| client.stream().try_recv(scratch));
+        match got {
+            Ok(0) => return,
+            Ok(count) => dropped += count,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                if client.stream().readable(deadline).await.is_err() {
+                    return;
+                }
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+/// A connection's place in the shard's book; leaving it when the connection ends, however that happens.
+struct Presence<'s> {
+    shard: &'s Shard,
+    place: usize,
+    fd: i32,
+}
+
+impl<'s> Presence<'s> {
+    fn enter(shard: &'s Shard, stream: &Stream) -> Self {
+        let fd = stream.as_raw_fd();
+        let place = shard.state.with(|own| own.enter(Place::Idle(fd)));
+        shard.page.add(ShardCounter::ConnectionsOpen, 1);
+        Self { shard, place, fd }
+    }
+
+    fn set_idle(&self, is_idle: bool) {
+        let place = if is_idle { Place::Idle(self.fd) } else { Place::Busy(self.fd) };
+        self.shard.state.with(|own| own.connections[self.place] = place);
+    }
+}
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        self.shard.state.with(|own| own.leave(self.place));
+        self.shard.page.sub(ShardCounter::ConnectionsOpen, 1);
+    }
+}

@@ -1,0 +1,152 @@
+//! One request's entry: filled on the way, written exactly once, whatever happens.
+
+use crate::record::Fault;
+use crate::record::Record;
+use crate::record::counters::ShardCounter;
+use crate::relay::exchange::Progress;
+use crate::relay::response::Response;
+use crate::ring::clock;
+use crate::shard::Shard;
+use crate::shard::plan::Plan;
+use crate::shard::plan::Refusal;
+use crate::shard::request::Fate;
+use crate::snapshot::Snapshot;
+use crate::units::Moment;
+use crate::units::SlotId;
+
+/// The entry of a request that is under way. Dropping it writes its record: also if the request was given up,
+/// and if a bug ended it.
+pub(super) struct Entry<'s> {
+    shard: &'s Shard,
+    record: Record,
+    began: Moment,
+    arrived: Moment,
+    is_stream_counted: bool,
+    is_closed: bool,
+}
+
+impl<'s> Entry<'s> {
+    /// Begins the entry of a request whose head has just arrived.
+    pub(super) fn begin(shard: &'s Shard) -> Self {
+        let now = clock::now();
+        let (id, started_unix_ms) = shard
+            .state
+            .with(|own| (own.ids.next(), own.unix_offset_ms + now.as_nanos() / 1_000_000));
+        shard.page.add(ShardCounter::RequestsOpen, 1);
+        let record = Record { id, started_unix_ms, shard: shard.id, ..Record::default() };
+        Self { shard, record, began: now, arrived: now, is_stream_counted: false, is_closed: false }
+    }
+
+    /// The request's name in hexadecimal digits.
+    pub(super) fn id(&self) -> [u8; 32] {
+        self.record.id.hex()
+    }
+
+    /// When the request had arrived whole: deadlines count from here.
+    pub(super) fn arrived(&self) -> Moment {
+        self.arrived
+    }
+
+    /// The request has arrived whole.
+    pub(super) fn received(&mut self, body_bytes: usize) {
+        self.arrived = clock::now();
+        self.record.bytes_up = body_bytes as u64;
+    }
+
+    /// It was not HTTP as it must be.
+    pub(super) fn note_malformed(&mut self) {
+        self.shard.page.add(ShardCounter::MalformedRequests, 1);
+    }
+
+    /// It may not enter.
+    pub(super) fn refused(&mut self, refusal: &Refusal) {
+        self.record.status = refusal.status;
+        self.record.refusal = Some(refusal.label);
+        self.record.operation = refusal.operation;
+        self.is_closed = true;
+    }
+
+    /// The gateway answered by itself.
+    pub(super) fn said(&mut self, bytes: usize) {
+        self.record.status = 200;
+        self.record.operation = "list_models";
+        self.record.bytes_down = bytes as u64;
+        self.is_closed = true;
+    }
+
+    /// The client went away before its request had arrived.
+    pub(super) fn abandon(&mut self, fault: Fault) -> Fate {
+        self.close(Some(fault), 0);
+        Fate::Cut
+    }
+
+    /// It may enter, and it is known where it goes.
+    pub(super) fn admitted(&mut self, snapshot: &Snapshot, plan: &Plan) {
+        self.record.lane = Some(snapshot.model(plan.model).lane);
+        self.record.operation = plan.operation;
+        self.record.is_stream = plan.is_stream;
+        if plan.is_stream {
+            self.is_stream_counted = true;
+            self.shard.page.add(ShardCounter::StreamsOpen, 1);
+        }
+    }
+
+    /// It was sent, or tried to be sent, to an endpoint.
+    pub(super) fn attempted(&mut self, slot: SlotId) {
+        self.record.attempts = self.record.attempts.saturating_add(1);
+        self.record.slot = Some(slot);
+    }
+
+    /// A connection was opened for it.
+    pub(super) fn connected(&mut self, since: Moment) {
+        self.record.upstream_connect = Some(clock::now().since(since));
+    }
+
+    /// It has ended, well or not.
+    pub(super) fn answered(
+        &mut self,
+        response: &Response,
+        progress: &Progress,
+        outcome: &Result<(), Fault>,
+    ) {
+        self.record.is_stream = response.is_events();
+        self.record.events = response.events;
+        self.record.bytes_down = response.content_bytes;
+        self.record.ttft = progress.first_content.map(|moment| moment.since(self.arrived));
+        let up =
+            progress.sent_up.map_or_else(Default::default, |moment| moment.since(self.arrived));
+        let connect = self.record.upstream_connect.unwrap_or_default();
+        self.record.overhead = up.saturating_sub(connect) + progress.first_passing;
+        self.close(outcome.err(), response.status);
+    }
+
+    fn close(&mut self, fault: Option<Fault>, status: u16) {
+        self.record.fault = fault;
+        self.record.is_cancelled = fault == Some(Fault::ClientGone);
+        self.record.status = match fault {
+            Some(Fault::ClientGone) => Fault::ClientGone.status(),
+            Some(fault) if status == 0 => fault.status(),
+            _ => status,
+        };
+        self.is_closed = true;
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        if !self.is_closed {
+            // Only a panic or the end of the shard comes here.
+            self.close(Some(Fault::Bug), 0);
+        }
+        self.record.duration = clock::now().since(self.began);
+        let page = &self.shard.page;
+        page.sub(ShardCounter::RequestsOpen, 1);
+        if self.is_stream_counted {
+            page.sub(ShardCounter::StreamsOpen, 1);
+        }
+        page.apply(&self.record);
+        if !self.shard.records.offer(self.record) {
+            page.add(ShardCounter::RecordsDropped, 1);
+        }
+    }
+}

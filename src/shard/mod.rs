@@ -1,0 +1,112 @@
+//! One core: owns everything, shares nothing.
+
+mod attempt;
+mod connection;
+mod drain;
+mod entry;
+mod plan;
+mod request;
+mod state;
+mod start;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+pub use start::Setup;
+pub use start::Started;
+pub use start::run;
+
+use crate::accept::incoming::Limits;
+use crate::crossing::gauges::SharedPage;
+use crate::crossing::publish::Phase;
+use crate::crossing::publish::Publication;
+use crate::crossing::publish::SharedSnapshot;
+use crate::crossing::records;
+use crate::record::counters::Retirement;
+use crate::record::counters::ShardCounter;
+use crate::ring::clock;
+use crate::ring::listen::Outbox;
+use crate::shard::state::State;
+use crate::units::Moment;
+use crate::units::ShardId;
+use crate::upstream::pool::Retired;
+use crate::wire::buffer::Buffers;
+
+/// One core.
+pub(crate) struct Shard {
+    id: ShardId,
+    buffers: Buffers,
+    state: State,
+    page: SharedPage,
+    /// The pages of all shards, this one's included: only their open connections are read.
+    pages: Vec<SharedPage>,
+    records: records::Sender,
+    /// Where connections for other shards are put, by shard.
+    outboxes: Vec<Outbox>,
+    connections_max: u64,
+}
+
+/// One publication, as this shard's requests hold it.
+pub(crate) struct World {
+    snapshot: SharedSnapshot,
+    phase: Phase,
+}
+
+impl World {
+    /// Whether requests are let in.
+    fn is_serving(&self) -> bool {
+        self.phase == Phase::Serving
+    }
+
+    /// What bounds the arrival of a request.
+    fn limits(&self) -> Limits {
+        let listen = &self.snapshot.listen;
+        Limits {
+            idle: listen.idle_timeout,
+            head: listen.head_timeout,
+            body: listen.body_timeout,
+            body_bytes_max: listen.body_bytes_max,
+        }
+    }
+}
+
+impl Shard {
+    /// The world for a request that begins now.
+    fn world(&self) -> Rc<World> {
+        self.state.with(|own| {
+            Rc::clone(own.world.as_ref().expect("a shard listens only once it has adopted a world"))
+        })
+    }
+
+    /// Takes over a publication: requests that begin from now on see it, those in flight keep theirs.
+    fn adopt(&self, publication: Publication) {
+        let Publication { snapshot, phase } = publication;
+        self.page.set(ShardCounter::AdoptedSnapshot, snapshot.number);
+        let is_draining = phase == Phase::Draining;
+        self.page.set(ShardCounter::Draining, u64::from(is_draining));
+        self.state.with(|own| own.world = Some(Rc::new(World { snapshot, phase })));
+        if is_draining {
+            drain::close_idle(self);
+        }
+    }
+
+    /// By when what is sent must have been read.
+    fn write_deadline(&self) -> Moment {
+        let world = self.world();
+        clock::now().after(world.snapshot.listen.write_timeout)
+    }
+
+    fn note_retired(&self, reason: Retired) {
+        let reason = match reason {
+            Retired::Idle => Retirement::Idle,
+            Retired::Age => Retirement::Age,
+            Retired::Surplus => Retirement::Full,
+            Retired::Broken => Retirement::Stale,
+            Retired::Removed => Retirement::Removed,
+        };
+        self.page.add(reason, 1);
+    }
+}
+
+/// How often a shard looks after what nobody asks for: idle connections of the pool, the wall clock.
+const TICK: Duration = Duration::from_secs(1);

@@ -1,0 +1,232 @@
+//! What is to become of a request: pure, from its bytes and the world.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::accept::incoming::Incoming;
+use crate::accept::incoming::Limits;
+use crate::accept::incoming::Outline;
+use crate::accept::incoming::Trouble;
+use crate::llm::dialect::Dialect;
+use crate::llm::dialect::Operation;
+use crate::llm::request;
+use crate::llm::request::Ask;
+use crate::llm::request::Unreadable;
+use crate::route::path;
+use crate::route::path::Destination;
+use crate::route::path::Unroutable;
+use crate::snapshot::Snapshot;
+use crate::units::ModelId;
+use crate::wire::head::RequestHead;
+use crate::wire::http1::parse;
+use crate::wire::http1::parse::Slots;
+
+/// What is to be done.
+pub(super) enum Decision {
+    /// A model server is asked.
+    Forward(Plan),
+    /// The gateway answers: the list of models.
+    ListModels,
+    /// The gateway answers: one model.
+    DescribeModel(ModelId),
+}
+
+/// How a model server is asked.
+pub(super) struct Plan {
+    /// The model.
+    pub(super) model: ModelId,
+    /// Where its name stands in the body, if it has another one upstream.
+    pub(super) span: Option<Range<usize>>,
+    /// The path to ask for.
+    pub(super) path: Cow<'static, str>,
+    /// Name of the operation in metrics.
+    pub(super) operation: &'static str,
+    /// Shape of errors.
+    pub(super) dialect: Dialect,
+    /// Whether a stream was asked for.
+    pub(super) is_stream: bool,
+}
+
+/// Why a request may not enter, in words for its sender.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    pub(super) message: Cow<'static, str>,
+    pub(super) param: Option<&'static str>,
+    pub(super) code: Option<&'static str>,
+    pub(super) allow: Option<&'static str>,
+    pub(super) label: &'static str,
+    pub(super) dialect: Dialect,
+    pub(super) operation: &'static str,
+}
+
+impl Refusal {
+    fn new(status: u16, label: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            param: None,
+            code: Some(label),
+            allow: None,
+            label,
+            dialect: Dialect::OpenAi,
+            operation: "",
+        }
+    }
+
+    fn of(mut self, operation: Operation) -> Self {
+        self.dialect = operation.dialect();
+        self.operation = operation.name();
+        self
+    }
+}
+
+/// Looks at the head alone: is there anything at this path for this method? So a large body is refused before it
+/// is sent.
+pub(super) fn look(head: &[u8], outline: &Outline, limits: &Limits) -> Result<(), Refusal> {
+    with_head(head, |head| {
+        let dialect = match path::destination(head.method, head.path).map_err(unroutable)? {
+            Destination::Generate(operation) => operation.dialect(),
+            _ => Dialect::OpenAi,
+        };
+        match outline.body {
+            crate::wire::head::BodyLength::Exact(length)
+                if usize::try_from(length).is_ok_and(|length| length <= limits.body_bytes_max) =>
+            {
+                Ok(())
+            }
+            crate::wire::head::BodyLength::Exact(_) => {
+                Err(Refusal { dialect, ..too_large(limits) })
+            }
+            _ => Ok(()),
+        }
+    })?
+}
+
+/// Decides about a request that has arrived whole.
+pub(super) fn decide(world: &Snapshot, request: &Incoming) -> Result<Decision, Refusal> {
+    with_head(request.head(), |head| {
+        match path::destination(head.method, head.path).map_err(unroutable)? {
+            Destination::Generate(operation) => {
+                generate(world, request.body(), operation).map_err(|refusal| refusal.of(operation))
+            }
+            Destination::Invoke { model, version } => {
+                invoke(world, request.body(), &model, version.as_deref())
+            }
+            Destination::ListModels => Ok(Decision::ListModels),
+            Destination::DescribeModel { model } => match world.route.pick(&model) {
+                Some(id) => Ok(Decision::DescribeModel(id)),
+                None => Err(unknown_model(world, &model)),
+            },
+        }
+    })?
+}
+
+fn with_head<R>(bytes: &[u8], look: impl FnOnce(&RequestHead<'_, '_>) -> R) -> Result<R, Refusal> {
+    let mut slots = Slots::new();
+    match parse::request(bytes, &mut slots) {
+        Ok(Some(head)) => Ok(look(&head)),
+        Ok(None) => Err(Refusal::new(400, "malformed_request", "The request's head is not whole.")),
+        Err(malformed) => {
+            Err(Refusal::new(malformed.status(), "malformed_request", malformed.explain()))
+        }
+    }
+}
+
+fn generate(world: &Snapshot, body: &[u8], operation: Operation) -> Result<Decision, Refusal> {
+    let ask = request::peek(body).map_err(unreadable)?;
+    let name = ask.named_model().map_err(unreadable)?;
+    let decoded = name.decode();
+    let Some(id) = world.route.pick(&decoded) else { return Err(unknown_model(world, &decoded)) };
+    let is_renamed = *decoded != world.model(id).upstream_model;
+    Ok(Decision::Forward(Plan {
+        model: id,
+        span: is_renamed.then(|| name.span.clone()),
+        path: Cow::Borrowed(operation.path()),
+        operation: operation.name(),
+        dialect: operation.dialect(),
+        is_stream: ask.is_stream,
+    }))
+}
+
+fn invoke(
+    world: &Snapshot,
+    body: &[u8],
+    model: &str,
+    version: Option<&str>,
+) -> Result<Decision, Refusal> {
+    let ask: Ask<'_> = request::peek_any(body).map_err(unreadable)?;
+    let picked = match version {
+        Some(version) => world.route.pick_version(model, version),
+        None => world.route.pick(model),
+    };
+    let Some(id) = picked else {
+        let asked = version.map_or(model.to_owned(), |version| format!("{model}@{version}"));
+        return Err(unknown_model(world, &asked));
+    };
+    Ok(Decision::Forward(Plan {
+        model: id,
+        span: None,
+        path: Cow::Owned(path::of_invoke(&world.model(id).upstream_model, version)),
+        operation: "invoke",
+        dialect: Dialect::OpenAi,
+        is_stream: ask.is_stream,
+    }))
+}
+
+fn unroutable(why: Unroutable) -> Refusal {
+    let mut refusal = Refusal::new(why.status(), why.code(), why.explain());
+    if let Unroutable::WrongMethod { allow } = why {
+        refusal.allow = Some(allow);
+    }
+    refusal
+}
+
+fn unreadable(why: Unreadable) -> Refusal {
+    let mut message = String::new();
+    why.explain(&mut message);
+    let mut refusal = Refusal::new(400, "invalid_body", message);
+    refusal.param = why.param();
+    refusal.code = Some(why.code());
+    refusal
+}
+
+fn unknown_model(world: &Snapshot, name: &str) -> Refusal {
+    const NAME_CHARS_MAX: usize = 128;
+    let shown: String = name.chars().take(NAME_CHARS_MAX).collect();
+    let message = if world.models.is_empty() {
+        format!("The model `{shown}` does not exist: this gateway has no models yet.")
+    } else {
+        format!("The model `{shown}` does not exist. GET /v1/models lists those that do.")
+    };
+    let mut refusal = Refusal::new(404, "model_not_found", message);
+    refusal.param = Some("model");
+    refusal
+}
+
+fn too_large(limits: &Limits) -> Refusal {
+    let bound = limits.body_bytes_max;
+    Refusal::new(
+        413,
+        "request_too_large",
+        format!("The request body is larger than this gateway takes ({bound} bytes)."),
+    )
+}
+
+/// What the sender of a request that did not arrive is told, if there is anybody to tell.
+pub(super) fn trouble(trouble: &Trouble, limits: &Limits) -> Option<Refusal> {
+    match trouble {
+        Trouble::Closed | Trouble::Gone => None,
+        Trouble::Malformed(why) => {
+            let mut refusal = Refusal::new(why.status(), why.label(), why.explain());
+            refusal.code = Some("malformed_request");
+            Some(refusal)
+        }
+        Trouble::TooSlow => Some(Refusal::new(
+            408,
+            "request_timeout",
+            "The request did not arrive in time. Send it without long pauses.",
+        )),
+        Trouble::TooLarge => Some(too_large(limits)),
+    }
+}

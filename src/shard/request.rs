@@ -1,0 +1,218 @@
+//! The life of a request. Read this file first.
+
+use crate::accept::client::Client;
+use crate::accept::incoming;
+use crate::accept::incoming::Outline;
+use crate::llm::dialect::ErrorText;
+use crate::record::Fault;
+use crate::relay::reply;
+use crate::relay::reply::Reply;
+use crate::shard::Shard;
+use crate::shard::World;
+use crate::shard::attempt;
+use crate::shard::attempt::Attempts;
+use crate::shard::entry::Entry;
+use crate::shard::plan;
+use crate::shard::plan::Decision;
+use crate::shard::plan::Plan;
+use crate::shard::plan::Refusal;
+use crate::wire::head::Method;
+use crate::wire::head::Version;
+
+/// What becomes of the client's connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It may carry another request.
+    KeepAlive,
+    /// It closes, once the client has read what it was sent.
+    Linger,
+    /// It is cut: the response is not complete, and the client must see that.
+    Cut,
+}
+
+/// Serves one request, of which the head has arrived.
+pub(super) async fn serve(shard: &Shard, client: &mut Client, outline: Outline) -> Fate {
+    let world = shard.world(); // one snapshot from here to the end
+    let limits = world.limits();
+    let mut entry = Entry::begin(shard);
+    let speaker =
+        Speaker { shard, outline, may_persist: outline.is_keep_alive && world.is_serving() };
+
+    // The body: only if there is somebody to give it to.
+    if let Err(refusal) = plan::look(client.input.filled(), &outline, &limits) {
+        return speaker.refuse(client, &mut entry, &refusal, false).await;
+    }
+    let mut request = match incoming::body(client, &shard.buffers, &limits, &outline).await {
+        Ok(request) => request,
+        Err(trouble) => match plan::trouble(&trouble, &limits) {
+            Some(refusal) => return speaker.refuse(client, &mut entry, &refusal, false).await,
+            None => return entry.abandon(Fault::ClientGone),
+        },
+    };
+    entry.received(request.body().len());
+
+    // Route: which model, and what is asked of whom.
+    let plan = match plan::decide(&world.snapshot, &request) {
+        Ok(Decision::Forward(plan)) => plan,
+        Ok(Decision::ListModels) => {
+            return speaker.say(client, &mut entry, &world.snapshot.model_list).await;
+        }
+        Ok(Decision::DescribeModel(id)) => {
+            return speaker.say(client, &mut entry, &world.snapshot.model(id).description).await;
+        }
+        Err(refusal) => return speaker.refuse(client, &mut entry, &refusal, true).await,
+    };
+    entry.admitted(&world.snapshot, &plan);
+
+    // Balance, upstream, relay: until it works, or may not be tried again.
+    let mut attempts = Attempts::new(shard, &world, &plan, entry.arrived());
+    let mut response = speaker.response(&plan, &entry);
+    let outcome = loop {
+        let outcome =
+            attempt::run(&mut attempts, client, &mut request, &mut response, &mut entry).await;
+        match outcome {
+            Err(fault) if attempts.may_repeat(fault) => response = speaker.response(&plan, &entry),
+            outcome => break outcome,
+        }
+    };
+    request.release(&shard.buffers);
+
+    // Record: what happened; the entry writes it when it is dropped, whatever happens.
+    entry.answered(&response, attempts.progress(), &outcome);
+    match outcome {
+        Ok(()) if response.is_client_reusable() => Fate::KeepAlive,
+        Ok(()) => Fate::Linger,
+        Err(fault) if attempts.progress().has_answered => {
+            attempts.break_off(client, &mut response, fault).await
+        }
+        Err(fault) => speaker.apologise(client, &plan, &entry, fault).await,
+    }
+}
+
+/// Who speaks for the gateway itself.
+struct Speaker<'s> {
+    shard: &'s Shard,
+    outline: Outline,
+    may_persist: bool,
+}
+
+impl Speaker<'_> {
+    /// A request that may not enter. If its body has not arrived (whole), the connection cannot go on.
+    async fn refuse(
+        &self,
+        client: &mut Client,
+        entry: &mut Entry<'_>,
+        refusal: &Refusal,
+        has_body: bool,
+    ) -> Fate {
+        let id = entry.id();
+        entry.refused(refusal);
+        let is_keep_alive = self.may_persist && has_body;
+        let reply =
+            Reply { allow: refusal.allow, ..self.reply(refusal.status, &id, is_keep_alive) };
+        let text = ErrorText {
+            status: refusal.status,
+            message: &refusal.message,
+            kind: None,
+            param: refusal.param,
+            code: refusal.code,
+        };
+        let mut out = Vec::new();
+        reply::error(&reply, refusal.dialect, &text, &mut out);
+        self.send(client, &out, is_keep_alive).await
+    }
+
+    /// An answer of the gateway's own.
+    async fn say(&self, client: &mut Client, entry: &mut Entry<'_>, body: &[u8]) -> Fate {
+        let id = entry.id();
+        entry.said(body.len());
+        let mut out = Vec::new();
+        reply::json(&self.reply(200, &id, self.may_persist), body, &mut out);
+        self.send(client, &out, self.may_persist).await
+    }
+
+    /// A request that failed before anything of an answer went down.
+    async fn apologise(
+        &self,
+        client: &mut Client,
+        plan: &Plan,
+        entry: &Entry<'_>,
+        fault: Fault,
+    ) -> Fate {
+        if fault == Fault::ClientGone {
+            return Fate::Cut;
+        }
+        let id = entry.id();
+        let reply = Reply {
+            retry_after: (fault.status() == 503).then_some(RETRY_AFTER_SECONDS),
+            is_exhausted: true,
+            ..self.reply(fault.status(), &id, self.may_persist)
+        };
+        let text = ErrorText {
+            status: fault.status(),
+            message: fault.explain(),
+            kind: None,
+            param: None,
+            code: Some(fault.code()),
+        };
+        let mut out = Vec::new();
+        reply::error(&reply, plan.dialect, &text, &mut out);
+        self.send(client, &out, self.may_persist).await
+    }
+
+    async fn send(&self, client: &mut Client, out: &[u8], is_keep_alive: bool) -> Fate {
+        match client.send_all(out, self.shard.write_deadline()).await {
+            Ok(()) if is_keep_alive => Fate::KeepAlive,
+            Ok(()) => Fate::Linger,
+            Err(_) => Fate::Cut,
+        }
+    }
+
+    fn reply<'r>(&self, status: u16, request_id: &'r [u8; 32], is_keep_alive: bool) -> Reply<'r> {
+        Reply {
+            status,
+            request_id,
+            is_keep_alive,
+            is_http10: self.outline.version == Version::Http10,
+            is_head: self.outline.method == Method::Head,
+            retry_after: None,
+            allow: None,
+            is_exhausted: false,
+        }
+    }
+
+    fn response(&self, plan: &Plan, entry: &Entry<'_>) -> crate::relay::response::Response {
+        crate::relay::response::Response::new(crate::relay::response::Asked {
+            method: self.outline.method,
+            version: self.outline.version,
+            is_keep_alive: self.may_persist,
+            dialect: plan.dialect,
+            request_id: entry.id(),
+        })
+    }
+}
+
+/// What a client is told to wait when nothing is known of when it will be better.
+const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// Tells a client whose request did not even have a whole head what is wrong, if there is anybody to tell.
+pub(super) async fn reject(
+    shard: &Shard,
+    client: &mut Client,
+    world: &World,
+    trouble: &incoming::Trouble,
+) -> Fate {
+    let Some(refusal) = plan::trouble(trouble, &world.limits()) else { return Fate::Cut };
+    let mut entry = Entry::begin(shard);
+    entry.note_malformed();
+    let outline = Outline {
+        head_bytes: 0,
+        method: Method::Other,
+        version: Version::Http11,
+        body: crate::wire::head::BodyLength::Empty,
+        is_keep_alive: false,
+        expects_continue: false,
+    };
+    let speaker = Speaker { shard, outline, may_persist: false };
+    speaker.refuse(client, &mut entry, &refusal, false).await
+}

@@ -1,0 +1,300 @@
+//! How a shard starts and what it does beside serving: it adopts worlds, takes connections, looks after its pool.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::sync::Barrier;
+use std::sync::mpsc;
+use std::task::Context;
+use std::task::Poll;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::accept;
+use crate::accept::Pause;
+use crate::crossing::gauges::SharedPage;
+use crate::knobs::SHARDS_MAX;
+use crate::crossing::publish::Inlet;
+use crate::crossing::records;
+use crate::record::counters::ShardCounter;
+use crate::ring;
+use crate::ring::Ring;
+use crate::ring::clock;
+use crate::ring::listen::Inbox;
+use crate::ring::listen::Listener;
+use crate::ring::listen::Outbox;
+use crate::ring::stream::Readiness;
+use crate::ring::task;
+use crate::ring::turn;
+use crate::shard::Shard;
+use crate::shard::TICK;
+use crate::shard::connection;
+use crate::shard::state::State;
+use crate::sys::affinity;
+use crate::sys::limits;
+use crate::sys::socket;
+use crate::units::ShardId;
+use crate::upstream::pool::Limits;
+use crate::wire::buffer::Buffers;
+
+/// All that a shard is given before its thread starts.
+pub struct Setup {
+    /// Its number.
+    pub id: ShardId,
+    /// The CPU it is pinned to, if any.
+    pub cpu: Option<usize>,
+    /// How its ring is built.
+    pub ring: ring::Options,
+    /// Where it finds what control publishes.
+    pub inlet: Inlet,
+    /// The pages of all shards, by shard.
+    pub pages: Vec<SharedPage>,
+    /// Where its records go.
+    pub records: records::Sender,
+    /// Where it finds connections that other shards handed to it.
+    pub inbox: OwnedFd,
+    /// The sending ends of the shards' inboxes, by shard; open for the life of the process.
+    pub outboxes: Vec<RawFd>,
+    /// Client connections it holds at most.
+    pub connections_max: u64,
+    /// Whether it gets a file table of its own, and which descriptors it then has no use for.
+    pub own_file_table: Option<Vec<RawFd>>,
+    /// Where every shard waits until all have built their rings: a table of its own comes after that.
+    pub built: &'static Barrier,
+}
+
+/// What a shard says once it listens, or cannot.
+#[derive(Debug)]
+pub struct Started {
+    /// Who says it.
+    pub id: ShardId,
+    /// The address it listens on and what drives its ring, or why not.
+    pub outcome: Result<(SocketAddr, String), String>,
+}
+
+/// Runs a shard on the calling thread until the process ends. It listens once the first world was published.
+pub fn run(setup: Setup, started: mpsc::Sender<Started>) {
+    let id = setup.id;
+    if let Some(cpu) = setup.cpu
+        && !affinity::pin_to(cpu)
+    {
+        tracing::warn!(shard = id.0, cpu, "cannot pin the shard to its cpu");
+    }
+    limits::precise_sleep();
+    let ring = Ring::build(&setup.ring);
+    setup.built.wait();
+    let tell = |outcome| {
+        // Nobody listens any more only when the process is ending.
+        started.send(Started { id, outcome }).ok();
+    };
+    let ring = match ring {
+        Ok(ring) => ring,
+        Err(error) => return tell(Err(format!("cannot build an event loop: {error}"))),
+    };
+    if let Some(useless) = &setup.own_file_table {
+        if let Err(error) = limits::own_file_table() {
+            return tell(Err(format!("cannot get a file table of its own: {error}")));
+        }
+        limits::close_here(useless);
+    }
+    let driver = ring.driver();
+    let outcome = ring.run(serve(setup, driver, started.clone()));
+    if let Err(error) = outcome {
+        tell(Err(error));
+    }
+}
+
+async fn serve(setup: Setup, driver: String, started: mpsc::Sender<Started>) -> Result<(), String> {
+    let Setup { id, mut inlet, pages, records, inbox, outboxes, connections_max, .. } = setup;
+    let page = pages.get(id.index()).cloned().ok_or("a shard without a page")?;
+    let shard = Rc::new(Shard {
+        id,
+        buffers: Buffers::default(),
+        state: State::new(),
+        page,
+        pages,
+        records,
+        outboxes: outboxes.into_iter().map(Outbox::from_fd).collect(),
+        connections_max,
+    });
+    let bell = inlet.take_bell().ok_or("a shard without a bell")?;
+    let bell_fd = bell.as_raw_fd();
+    let mut bell = Readiness::new(bell).map_err(|error| error.to_string())?;
+    tick(&shard);
+    adopt_next(&shard, &inlet, &mut bell, bell_fd).await;
+    let address = shard.world().snapshot.listen.address;
+    let listener = Listener::bind(address, true, BACKLOG)
+        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let bound = listener.address().map_err(|error| error.to_string())?;
+    started.send(Started { id, outcome: Ok((bound, driver)) }).ok();
+
+    let own = Rc::clone(&shard);
+    let inbox = Inbox::from_fd(inbox).map_err(|error| error.to_string())?;
+    task::spawn(async move { take_handed(&own, inbox).await });
+    let own = Rc::clone(&shard);
+    task::spawn(async move {
+        loop {
+            clock::sleep(TICK).await;
+            tick(&own);
+        }
+    });
+    let mut door = Some(listener);
+    let own = Rc::clone(&shard);
+    let mut listening = Box::pin(async move {
+        if let Some(listener) = door.take() {
+            listen(&own, listener).await;
+        }
+    });
+    // The listener lives as long as the shard serves: dropping it refuses new connections.
+    while shard.world().is_serving() {
+        let mut adopting = std::pin::pin!(adopt_next(&shard, &inlet, &mut bell, bell_fd));
+        poll_fn(|cx| {
+            if listening.as_mut().poll(cx).is_ready() {
+                return Poll::Pending;
+            }
+            adopting.as_mut().poll(cx)
+        })
+        .await;
+    }
+    drop(listening);
+    loop {
+        adopt_next(&shard, &inlet, &mut bell, bell_fd).await;
+    }
+}
+
+/// Connections that the kernel keeps for a listener until they are taken.
+const BACKLOG: i32 = 4096;
+/// How long to wait before taking connections again when the system has no descriptors left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+async fn adopt_next(shard: &Shard, inlet: &Inlet, bell: &mut Readiness, bell_fd: RawFd) {
+    loop {
+        if let Some(publication) = inlet.adopt() {
+            return shard.adopt(publication);
+        }
+        if poll_fn(|cx| bell.poll_readable(cx)).await.is_err() {
+            clock::sleep(TICK).await;
+        }
+        socket::lower(bell_fd);
+    }
+}
+
+async fn listen(shard: &Rc<Shard>, mut listener: Listener) {
+    let mut is_exhausted = false;
+    loop {
+        let pause = accept::take_waiting(&listener, |fd, _| enter(shard, fd));
+        match pause {
+            Pause::Empty => {
+                is_exhausted = false;
+                if listener.readable().await.is_err() {
+                    clock::sleep(EXHAUSTED_PAUSE).await;
+                }
+            }
+            Pause::TurnIsFull => task::yield_now().await,
+            Pause::Exhausted(error) => {
+                if !std::mem::replace(&mut is_exhausted, true) {
+                    tracing::warn!(shard = shard.id.0, %error, "cannot take more connections");
+                }
+                clock::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// A new connection: served here, handed to a shard with far fewer, or turned away at the bound.
+fn enter(shard: &Rc<Shard>, connection: OwnedFd) {
+    shard.page.add(ShardCounter::ConnectionsAccepted, 1);
+    let mut connection = connection;
+    if shard.pages.len() > 1 {
+        let mut open = [0; SHARDS_MAX];
+        for (count, page) in open.iter_mut().zip(&shard.pages) {
+            *count = page.load(ShardCounter::ConnectionsOpen);
+        }
+        let open = open.get(..shard.pages.len()).unwrap_or_default();
+        if let Some(outbox) =
+            accept::choose_shard(open, shard.id).and_then(|to| shard.outboxes.get(to.index()))
+        {
+            match outbox.try_send(connection) {
+                Ok(()) => return shard.page.add(ShardCounter::ConnectionsHandedOver, 1),
+                Err(back) => connection = back,
+            }
+        }
+    }
+    hold(shard, connection);
+}
+
+
+fn hold(shard: &Rc<Shard>, connection: OwnedFd) {
+    if shard.page.load(ShardCounter::ConnectionsOpen) >= shard.connections_max {
+        shard.page.add(ShardCounter::ConnectionsRefused, 1);
+        return turn_away(&connection);
+    }
+    // Small writes leave at once. A socket that refuses that is already gone, which the first read finds.
+    let _found_by_read = socket::set_nodelay(connection.as_raw_fd());
+    task::spawn(connection::serve(Rc::clone(shard), connection));
+}
+
+/// The cheapest answer there is: the socket's own buffer takes it, and nobody waits for anything.
+fn turn_away(connection: &OwnedFd) {
+    let _best_effort = socket::send(connection.as_raw_fd(), FULL);
+}
+
+/// Said to a connection above the bound, before it has asked anything.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+content-type: application/json\r\n\
+content-length: 122\r\n\
+retry-after: 1\r\n\
+connection: close\r\n\
+\r\n\
+{\"error\":{\"message\":\"The gateway is at its capacity. Try again later.\",\"type\":\"server_error\",\"param\":null,\"code\":\"overloaded\"}}";
+
+async fn take_handed(shard: &Rc<Shard>, mut inbox: Inbox) {
+    loop {
+        match inbox.try_take() {
+            Ok(connection) => hold(shard, connection),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if inbox.readable().await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(shard = shard.id.0, %error, "lost a connection that was handed over");
+                clock::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Looks after what nobody asks for.
+fn tick(shard: &Shard) {
+    let now = clock::now();
+    let unix_ms = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
+    shard.state.with(|own| {
+        own.unix_offset_ms = unix_ms.saturating_sub(now.as_nanos() / 1_000_000);
+        let world = own.world.clone();
+        let limits = |slot| {
+            let snapshot = &world.as_ref()?.snapshot;
+            let endpoint = snapshot.endpoints.iter().find(|endpoint| endpoint.slot == slot)?;
+            let pool = &snapshot.upstream(endpoint.upstream).pool;
+            Some(Limits { idle_max: pool.idle_max, idle: pool.idle, age: pool.age })
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        own.pool.sweep(
+            now,
+            limits,
+            |link| link.is_quiet(&mut cx),
+            |_, reason| shard.note_retired(reason),
+        );
+        shard.page.set(ShardCounter::PoolIdle, own.pool.idle() as u64);
+    });
+    let (turns, naps) = turn::counts();
+    shard.page.set(ShardCounter::Turns, turns);
+    shard.page.set(ShardCounter::Naps, naps);
+    shard.page.set(ShardCounter::Bugs, task::bugs());
+}

@@ -1,0 +1,142 @@
+//! What a shard may change: one door, a closure that cannot wait.
+
+use std::cell::RefCell;
+use std::hash::BuildHasher;
+use std::hash::Hasher;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+
+use crate::balance::choose::RoundRobin;
+use crate::record::RequestId;
+use crate::shard::World;
+use crate::units::UpstreamId;
+use crate::upstream::Link;
+use crate::upstream::pool::Pool;
+
+/// The door to a shard's own state.
+pub(super) struct State(RefCell<Own>);
+
+/// What only this shard has.
+pub(super) struct Own {
+    /// The world for requests that begin now.
+    pub(super) world: Option<Rc<World>>,
+    /// Idle connections to endpoints.
+    pub(super) pool: Pool<Link>,
+    /// Whose turn it is, by upstream of the present world.
+    pub(super) turns: Vec<RoundRobin>,
+    /// Client connections, by place.
+    pub(super) connections: Vec<Place>,
+    /// Places that are free.
+    pub(super) free: Vec<usize>,
+    /// Where request ids come from.
+    pub(super) ids: Ids,
+    /// What to add to the monotonic clock to get milliseconds since 1970.
+    pub(super) unix_offset_ms: u64,
+}
+
+/// What is known of a client connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nobody's.
+    Free,
+    /// Between two requests.
+    Idle(RawFd),
+    /// In a request.
+    Busy(RawFd),
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self(RefCell::new(Own {
+            world: None,
+            pool: Pool::default(),
+            turns: Vec::new(),
+            connections: Vec::new(),
+            free: Vec::new(),
+            ids: Ids::new(),
+            unix_offset_ms: 0,
+        }))
+    }
+
+    /// Works on the state. The closure cannot wait, and must not come back through this door.
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Own) -> R) -> R {
+        work(&mut self.0.borrow_mut())
+    }
+}
+
+impl Own {
+    /// Whose turn it is at an upstream.
+    pub(super) fn turn(&mut self, upstream: UpstreamId) -> &mut RoundRobin {
+        if self.turns.len() <= upstream.index() {
+            self.turns.resize_with(upstream.index() + 1, RoundRobin::default);
+        }
+        &mut self.turns[upstream.index()]
+    }
+
+    /// A place for a new connection.
+    pub(super) fn enter(&mut self, place: Place) -> usize {
+        if let Some(index) = self.free.pop() {
+            self.connections[index] = place;
+            return index;
+        }
+        self.connections.push(place);
+        self.connections.len() - 1
+    }
+
+    /// Gives a connection's place back.
+    pub(super) fn leave(&mut self, index: usize) {
+        self.connections[index] = Place::Free;
+        self.free.push(index);
+    }
+}
+
+/// Request ids: unique, and spread like random numbers so that they can be sampled by prefix.
+pub(super) struct Ids {
+    high: u64,
+    low: u64,
+}
+
+impl Ids {
+    fn new() -> Self {
+        // The keys of the standard library's hasher are the system's randomness, without a system call of ours.
+        let random = || std::hash::RandomState::new().build_hasher().finish();
+        Self { high: random(), low: random() }
+    }
+
+    pub(super) fn next(&mut self) -> RequestId {
+        self.high = self.high.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.low = self.low.wrapping_add(0xd1b5_4a32_d192_ed03);
+        RequestId::new(mix(self.high), mix(self.low))
+    }
+}
+
+/// Spreads a count over all bits (the finaliser of SplitMix64).
+const fn mix(count: u64) -> u64 {
+    let mixed = (count ^ (count >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_used_again() {
+        let state = State::new();
+        state.with(|own| {
+            let (a, b) = (own.enter(Place::Idle(1)), own.enter(Place::Idle(2)));
+            own.leave(a);
+            assert_eq!(own.enter(Place::Busy(3)), a);
+            assert_ne!(a, b);
+            assert_eq!(own.connections.len(), 2);
+        });
+    }
+
+    #[test]
+    fn ids_differ() {
+        let mut ids = Ids::new();
+        let many: std::collections::HashSet<_> = (0..10_000).map(|_| ids.next()).collect();
+        assert_eq!(many.len(), 10_000);
+    }
+}

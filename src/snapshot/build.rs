@@ -1,0 +1,363 @@
+//! From a file and what was read of the world to a snapshot.
+
+use crate::config;
+use crate::config::Error;
+use crate::config::File;
+use crate::llm::dialect::Dialect;
+use crate::llm::rewrite::quote;
+use crate::route;
+use crate::snapshot::Deadlines;
+use crate::snapshot::Endpoint;
+use crate::snapshot::LANES_MAX;
+use crate::snapshot::Ledger;
+use crate::snapshot::Listen;
+use crate::snapshot::Model;
+use crate::snapshot::PoolLimits;
+use crate::snapshot::SLOTS_MAX;
+use crate::snapshot::Secret;
+use crate::snapshot::Snapshot;
+use crate::snapshot::Tls;
+use crate::snapshot::Upstream;
+use crate::units::EndpointId;
+use crate::units::ModelId;
+use crate::units::UpstreamId;
+use rustls::ClientConfig;
+use rustls::RootCertStore;
+use rustls::pki_types::ServerName;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What a file refers to, as the control thread found it.
+#[derive(Debug, Default)]
+pub struct World {
+    /// Hosts' addresses; a host that is not here has none.
+    pub addresses: HashMap<String, Vec<IpAddr>>,
+    /// Upstreams' keys, by the upstream's name, trimmed.
+    pub secrets: HashMap<String, Secret>,
+    /// The roots that upstreams without a `ca` are trusted by.
+    pub system_roots: Option<RootCertStore>,
+    /// The roots of each `ca`.
+    pub ca_roots: HashMap<PathBuf, RootCertStore>,
+    /// Seconds since 1970; when models that were not there before are said to be created.
+    pub now_unix_s: u64,
+}
+
+/// One TLS configuration and its number.
+type Trust = (u64, Arc<ClientConfig>);
+
+/// Makes a snapshot.
+///
+/// # Errors
+/// All that keeps the file from being served: names that two models want, secrets that cannot be sent, roots that
+/// are missing, more models than there are counters for. The ledger has given out no number then.
+pub fn build(
+    file: &File,
+    world: &World,
+    ledger: &mut Ledger,
+    number: u64,
+) -> Result<Snapshot, Vec<Error>> {
+    let mut errors = Vec::new();
+    let route = table(file, &mut errors);
+    let mut credentials = Vec::new();
+    let mut trusts = Vec::new();
+    for upstream in &file.upstreams {
+        credentials.push(credential(file, upstream, world, &mut errors));
+        trusts.push(trust(file, upstream, world, ledger, &mut errors));
+    }
+    let pairs: Vec<_> = file.models.iter().map(|m| (m.label(), m.upstream.clone())).collect();
+    if !ledger.has_room(pairs.iter()) {
+        let text = format!(
+            "this process has served {LANES_MAX} pairs of model and upstream and has no counters \
+             for more: restart it"
+        );
+        errors.push(file.error(&config::Place::default(), text));
+    }
+    let endpoint_count = file.upstreams.iter().map(|upstream| upstream.endpoints.len()).sum();
+    if !ledger.has_slots_for(endpoint_count) {
+        let text = format!("this process has known {SLOTS_MAX} endpoints: restart it");
+        errors.push(file.error(&config::Place::default(), text));
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let mut endpoints = Vec::new();
+    let mut upstreams = Vec::new();
+    for ((upstream, credential), trust) in file.upstreams.iter().zip(credentials).zip(&trusts) {
+        upstreams.push(self::upstream(upstream, credential, endpoints.len()));
+        let id = UpstreamId(id(upstreams.len() - 1));
+        for endpoint in &upstream.endpoints {
+            endpoints.push(self::endpoint(endpoint, upstream, id, trust.as_ref(), world, ledger));
+        }
+    }
+    let used: Vec<u64> = trusts.iter().flatten().map(|(number, _)| *number).collect();
+    ledger.keep_trusts(&used);
+    let models: Vec<Model> =
+        file.models.iter().map(|model| self::model(model, file, &route, world, ledger)).collect();
+    Ok(Snapshot {
+        number,
+        model_list: model_list(&models, &route, world, ledger),
+        models,
+        upstreams,
+        endpoints,
+        route,
+        listen: listen(file),
+        admin_address: file.admin.address,
+        access_log: file.access_log.as_ref().map(|log| log.path.clone()),
+    })
+}
+
+fn table(file: &File, errors: &mut Vec<Error>) -> route::Table {
+    let entries: Vec<route::Entry<'_>> = file
+        .models
+        .iter()
+        .map(|model| route::Entry {
+            name: &model.name,
+            version: model.version.as_deref(),
+            aliases: &model.aliases,
+            is_default: false,
+        })
+        .collect();
+    let conflicts = match route::Table::new(&entries) {
+        Ok(table) => return table,
+        Err(conflicts) => conflicts,
+    };
+    let describe = |index: usize| {
+        let line = file.models.get(index).map_or(0, |model| model.place.line);
+        format!("model[{index}] (line {line})")
+    };
+    for conflict in &conflicts {
+        let later = match conflict {
+            route::Conflict::SameModel { second, .. }
+            | route::Conflict::SameName { second, .. }
+            | route::Conflict::TwoDefaults { second, .. } => *second,
+            route::Conflict::EmptyName { first } | route::Conflict::AtInVersion { first } => *first,
+        };
+        let place = file.models.get(later).map(|model| model.place.clone()).unwrap_or_default();
+        errors.push(file.error(&place, conflict.explain(describe)));
+    }
+    route::Table::default()
+}
+
+/// The field line that an upstream knows us by.
+fn credential(
+    file: &File,
+    upstream: &config::Upstream,
+    world: &World,
+    errors: &mut Vec<Error>,
+) -> Option<Secret> {
+    let source = upstream.api_key.as_ref()?;
+    let from = source.from.describe();
+    let Some(secret) = world.secrets.get(&upstream.name) else {
+        errors.push(file.error(&source.place, format!("{from} has not been read")));
+        return None;
+    };
+    let key = secret.expose();
+    if key.is_empty() {
+        errors.push(file.error(&source.place, format!("{from} is empty: put the key there")));
+        return None;
+    }
+    if let Some(at) = key.iter().position(|byte| !(0x21..=0x7e).contains(byte)) {
+        let text = format!(
+            "{from} holds what is not a key: byte {} of {} is a space, a control character or \
+             not ASCII",
+            at + 1,
+            key.len()
+        );
+        errors.push(file.error(&source.place, text));
+        return None;
+    }
+    let name: &[u8] = match upstream.dialect {
+        config::Dialect::OpenAi => b"authorization: Bearer ",
+        config::Dialect::Anthropic => b"x-api-key: ",
+    };
+    Some(Secret::new([name, key, b"\r\n"].concat()))
+}
+
+fn trust(
+    file: &File,
+    upstream: &config::Upstream,
+    world: &World,
+    ledger: &mut Ledger,
+    errors: &mut Vec<Error>,
+) -> Option<Trust> {
+    if !upstream.endpoints.iter().any(|endpoint| endpoint.url.is_https) {
+        return None;
+    }
+    let (place, roots) = match &upstream.ca {
+        Some(ca) => (&ca.place, world.ca_roots.get(&ca.path)),
+        None => (&upstream.place, world.system_roots.as_ref()),
+    };
+    let Some(roots) = roots.filter(|roots| !roots.is_empty()) else {
+        let text = "there are no certificates to trust it by: write ca = \"PATH\" of a PEM file \
+                    that holds some";
+        errors.push(file.error(place, text));
+        return None;
+    };
+    for endpoint in &upstream.endpoints {
+        if endpoint.url.is_https && ServerName::try_from(endpoint.url.host.as_str()).is_err() {
+            let text = format!("no certificate can name \"{}\"", endpoint.url.host);
+            errors.push(file.error(&endpoint.place, text));
+        }
+    }
+    match ledger.trust(roots) {
+        Ok(trust) => Some(trust),
+        Err(why) => {
+            errors.push(file.error(place, format!("TLS cannot be set up: {why}")));
+            None
+        }
+    }
+}
+
+fn upstream(
+    upstream: &config::Upstream,
+    credential: Option<Secret>,
+    endpoints_before: usize,
+) -> Upstream {
+    let weights = upstream.endpoints.iter().map(|endpoint| match upstream.balance {
+        config::Balance::RoundRobin => 1,
+        config::Balance::WeightedRoundRobin => endpoint.weight,
+    });
+    Upstream {
+        name: upstream.name.clone(),
+        dialect: match upstream.dialect {
+            config::Dialect::OpenAi => Dialect::OpenAi,
+            config::Dialect::Anthropic => Dialect::Anthropic,
+        },
+        endpoints: (endpoints_before..endpoints_before + upstream.endpoints.len())
+            .map(|index| EndpointId(id(index)))
+            .collect(),
+        weights: weights.collect(),
+        balance: upstream.balance,
+        credential,
+        credential_from: upstream.api_key.as_ref().map(|key| key.from.describe()),
+        pool: PoolLimits {
+            idle_max: upstream.pool.idle_max,
+            idle: upstream.pool.idle,
+            age: upstream.pool.age,
+        },
+    }
+}
+
+fn endpoint(
+    endpoint: &config::Endpoint,
+    upstream: &config::Upstream,
+    id: UpstreamId,
+    trust: Option<&Trust>,
+    world: &World,
+    ledger: &mut Ledger,
+) -> Endpoint {
+    let url = &endpoint.url;
+    let trust = trust.filter(|_| url.is_https);
+    let addresses = match url.ip() {
+        Some(ip) => vec![SocketAddr::new(ip, url.port)],
+        None => world
+            .addresses
+            .get(&url.host)
+            .into_iter()
+            .flatten()
+            .map(|ip| SocketAddr::new(*ip, url.port))
+            .collect(),
+    };
+    Endpoint {
+        upstream: id,
+        slot: ledger.slot(&upstream.name, &url.text, trust.map(|(number, _)| *number)),
+        url: url.text.clone(),
+        addresses,
+        host: url.authority.clone(),
+        path_prefix: url.path_prefix.clone(),
+        tls: trust.and_then(|(_, config)| {
+            let server_name = ServerName::try_from(url.host.clone()).ok()?;
+            Some(Tls { config: Arc::clone(config), server_name })
+        }),
+    }
+}
+
+fn model(
+    model: &config::Model,
+    file: &File,
+    route: &route::Table,
+    world: &World,
+    ledger: &mut Ledger,
+) -> Model {
+    let position = file.upstreams.iter().position(|upstream| upstream.name == model.upstream);
+    let position = position.expect("the file was checked: the upstream exists");
+    let deadlines = file.upstreams[position].deadlines.overridden(&model.deadlines);
+    let mut upstream_model_json = Vec::new();
+    quote(&model.upstream_model, &mut upstream_model_json);
+    let mut description = Vec::new();
+    let label = model.label();
+    let created = ledger.created(&label, world.now_unix_s);
+    let is_default = route.pick(&model.name) == route.pick(&label);
+    describe(if is_default { &model.name } else { &label }, created, &mut description);
+    Model {
+        name: model.name.clone(),
+        version: model.version.clone(),
+        aliases: model.aliases.clone(),
+        upstream: UpstreamId(id(position)),
+        upstream_model: model.upstream_model.clone(),
+        upstream_model_json,
+        deadlines: Deadlines {
+            connect: deadlines.connect,
+            first_byte: deadlines.first_byte,
+            gap: deadlines.gap,
+            whole: deadlines.whole,
+        },
+        lane: ledger.lane((label, model.upstream.clone())),
+        description,
+    }
+}
+
+/// One entry of the list of models.
+fn describe(name: &str, created: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"id\":");
+    quote(name, out);
+    out.extend_from_slice(b",\"object\":\"model\",\"created\":");
+    out.extend_from_slice(created.to_string().as_bytes());
+    out.extend_from_slice(b",\"owned_by\":\"ringway\"}");
+}
+
+/// Every name that may be asked for, once: names, then versions, then aliases of each model.
+fn model_list(
+    models: &[Model],
+    route: &route::Table,
+    world: &World,
+    ledger: &mut Ledger,
+) -> Vec<u8> {
+    let mut list = b"{\"object\":\"list\",\"data\":[".to_vec();
+    for (index, model) in models.iter().enumerate() {
+        let label = model.label();
+        let created = ledger.created(&label, world.now_unix_s);
+        let is_default = route.pick(&model.name) == Some(ModelId(id(index)));
+        let plain = is_default.then_some(model.name.as_str());
+        let versioned = model.version.is_some().then_some(label.as_str());
+        let aliases = model.aliases.iter().map(String::as_str);
+        for name in plain.into_iter().chain(versioned).chain(aliases) {
+            describe(name, created, &mut list);
+            list.push(b',');
+        }
+    }
+    list.pop_if(|last| *last == b',');
+    list.extend_from_slice(b"]}");
+    list
+}
+
+fn listen(file: &File) -> Listen {
+    let listen = &file.listen;
+    Listen {
+        address: listen.address,
+        server_timing: listen.server_timing,
+        trust_request_id: listen.trust_request_id,
+        body_bytes_max: listen.limits.body_bytes_max,
+        head_timeout: listen.limits.head_timeout,
+        idle_timeout: listen.limits.idle_timeout,
+        body_timeout: listen.limits.body_timeout,
+        write_timeout: listen.limits.write_timeout,
+    }
+}
+
+fn id(index: usize) -> u32 {
+    u32::try_from(index).expect("a file has at most 4096 entries")
+}

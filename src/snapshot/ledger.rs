@@ -1,0 +1,99 @@
+//! Numbers that outlive a snapshot: whatever is the same as before keeps its own.
+
+use crate::units::LaneId;
+use crate::units::SlotId;
+use rustls::ClientConfig;
+use rustls::RootCertStore;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The most (model, upstream) pairs in the life of a process: each has a fixed page of counters on every shard.
+pub const LANES_MAX: usize = 1024;
+
+/// The most endpoints in the life of a process.
+pub const SLOTS_MAX: usize = 65_536;
+
+/// The numbers given out so far.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    lanes: HashMap<(String, String), LaneId>,
+    slots: HashMap<SlotKey, SlotId>,
+    /// When a model was first seen, in seconds since 1970.
+    created: HashMap<String, u64>,
+    trusts: Vec<Trust>,
+    trusts_given: u64,
+}
+
+/// What makes an endpoint the same endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct SlotKey {
+    upstream: String,
+    url: String,
+    /// The number of its [`Trust`], where it has TLS.
+    trust: Option<u64>,
+}
+
+/// One set of roots and the TLS configuration made from it.
+#[derive(Debug)]
+struct Trust {
+    number: u64,
+    roots: RootCertStore,
+    config: Arc<ClientConfig>,
+}
+
+impl Ledger {
+    /// Whether all of these pairs have a lane or can get one.
+    pub(crate) fn has_room<'a>(&self, pairs: impl Iterator<Item = &'a (String, String)>) -> bool {
+        let new: std::collections::HashSet<_> =
+            pairs.filter(|pair| !self.lanes.contains_key(*pair)).collect();
+        self.lanes.len() + new.len() <= LANES_MAX
+    }
+
+    /// Whether `count` endpoints can get a slot even if all are new.
+    pub(crate) fn has_slots_for(&self, count: usize) -> bool {
+        self.slots.len() + count <= SLOTS_MAX
+    }
+
+    /// The lane of a (model, upstream) pair. Ask [`Self::has_room`] first.
+    pub(crate) fn lane(&mut self, pair: (String, String)) -> LaneId {
+        let next = LaneId(count(self.lanes.len()));
+        *self.lanes.entry(pair).or_insert(next)
+    }
+
+    pub(crate) fn slot(&mut self, upstream: &str, url: &str, trust: Option<u64>) -> SlotId {
+        let next = SlotId(count(self.slots.len()));
+        let key = SlotKey { upstream: upstream.to_owned(), url: url.to_owned(), trust };
+        *self.slots.entry(key).or_insert(next)
+    }
+
+    pub(crate) fn created(&mut self, model: &str, now_unix_s: u64) -> u64 {
+        *self.created.entry(model.to_owned()).or_insert(now_unix_s)
+    }
+
+    /// The configuration that trusts exactly `roots`, and its number.
+    ///
+    /// # Errors
+    /// What rustls says where it cannot be made.
+    pub(crate) fn trust(
+        &mut self,
+        roots: &RootCertStore,
+    ) -> Result<(u64, Arc<ClientConfig>), rustls::Error> {
+        if let Some(trust) = self.trusts.iter().find(|trust| trust.roots.roots == roots.roots) {
+            return Ok((trust.number, Arc::clone(&trust.config)));
+        }
+        let config = Arc::new(super::tls::client_config(roots)?);
+        self.trusts_given += 1;
+        let number = self.trusts_given;
+        self.trusts.push(Trust { number, roots: roots.clone(), config: Arc::clone(&config) });
+        Ok((number, config))
+    }
+
+    /// Forgets the configurations that the newest snapshot does not use.
+    pub(crate) fn keep_trusts(&mut self, used: &[u64]) {
+        self.trusts.retain(|trust| used.contains(&trust.number));
+    }
+}
+
+fn count(len: usize) -> u32 {
+    u32::try_from(len).expect("fewer than 2^32 were given out")
+}

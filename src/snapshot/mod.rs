@@ -1,0 +1,209 @@
+//! All that a shard may know of the world: immutable, complete, and valid if it exists.
+//!
+//! The control thread reads a file, secrets, certificates and addresses, and [`build`] makes a [`Snapshot`] of
+//! them. Names have become indices; what is the same as before has kept its numbers ([`Ledger`]).
+
+mod build;
+mod diff;
+mod explain;
+mod ledger;
+mod outline;
+mod secret;
+mod tls;
+
+use crate::config;
+use crate::llm::dialect::Dialect;
+use crate::route;
+use crate::units::EndpointId;
+use crate::units::LaneId;
+use crate::units::ModelId;
+use crate::units::SlotId;
+use crate::units::UpstreamId;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use build::World;
+pub use build::build;
+pub use diff::diff;
+pub use diff::diff_outlines;
+pub use explain::Asked;
+pub use explain::Explanation;
+pub use explain::explain;
+pub use ledger::LANES_MAX;
+pub use ledger::Ledger;
+pub use ledger::SLOTS_MAX;
+pub use outline::Outline;
+pub use outline::outline;
+pub use secret::Secret;
+
+/// One state of the world.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counted from 1 for the life of the process.
+    pub number: u64,
+    /// All models, by [`ModelId`].
+    pub models: Vec<Model>,
+    /// All upstreams, by [`UpstreamId`].
+    pub upstreams: Vec<Upstream>,
+    /// All endpoints of all upstreams, by [`EndpointId`].
+    pub endpoints: Vec<Endpoint>,
+    /// Names to models.
+    pub route: route::Table,
+    /// How clients are received.
+    pub listen: Listen,
+    /// Where operators come in. Taken up at the start of the process only.
+    pub admin_address: SocketAddr,
+    /// Where the access log goes, if there is one.
+    pub access_log: Option<config::LogPath>,
+    /// The body of `GET /v1/models`.
+    pub model_list: Vec<u8>,
+}
+
+impl Snapshot {
+    /// A model of this snapshot.
+    #[must_use]
+    pub fn model(&self, id: ModelId) -> &Model {
+        &self.models[id.index()]
+    }
+
+    /// An upstream of this snapshot.
+    #[must_use]
+    pub fn upstream(&self, id: UpstreamId) -> &Upstream {
+        &self.upstreams[id.index()]
+    }
+
+    /// An endpoint of this snapshot.
+    #[must_use]
+    pub fn endpoint(&self, id: EndpointId) -> &Endpoint {
+        &self.endpoints[id.index()]
+    }
+}
+
+/// How clients are received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Taken up at the start of the process only.
+    pub address: SocketAddr,
+    /// Whether responses carry `server-timing`.
+    pub server_timing: bool,
+    /// Whether an inbound `x-request-id` is kept.
+    pub trust_request_id: bool,
+    /// The longest request body, in bytes.
+    pub body_bytes_max: usize,
+    /// From a request's first byte to the end of its head.
+    pub head_timeout: Duration,
+    /// How long a connection may be open without a request.
+    pub idle_timeout: Duration,
+    /// The longest gap between two pieces of a request body.
+    pub body_timeout: Duration,
+    /// How long a client may read nothing of what waits for it.
+    pub write_timeout: Duration,
+}
+
+/// A model, or one version of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// What clients ask for.
+    pub name: String,
+    /// With a version it is also found as `name@version`.
+    pub version: Option<String>,
+    /// Other names for it.
+    pub aliases: Vec<String>,
+    /// Who serves it.
+    pub upstream: UpstreamId,
+    /// What the upstream is asked for.
+    pub upstream_model: String,
+    /// The same as JSON, quoted and escaped: what is spliced into bodies.
+    pub upstream_model_json: Vec<u8>,
+    /// How long we wait.
+    pub deadlines: Deadlines,
+    /// Where its counters are.
+    pub lane: LaneId,
+    /// The body of `GET /v1/models/{id}`.
+    pub description: Vec<u8>,
+}
+
+impl Model {
+    /// `name` or `name@version`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match &self.version {
+            Some(version) => format!("{}@{version}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// Who serves models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// As in the file; also a metric label.
+    pub name: String,
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// Where it is: at least one.
+    pub endpoints: Vec<EndpointId>,
+    /// The endpoints' shares, in the same order; all 1 where weights do not count.
+    pub weights: Vec<u32>,
+    /// How endpoints are chosen.
+    pub balance: config::Balance,
+    /// The whole field line that shows who we are, with its CRLF.
+    pub credential: Option<Secret>,
+    /// Where the credential came from, for people.
+    pub credential_from: Option<String>,
+    /// How connections are kept.
+    pub pool: PoolLimits,
+}
+
+/// How connections to an endpoint are kept, on each shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolLimits {
+    /// Idle connections, at most.
+    pub idle_max: usize,
+    /// How long one may lie idle.
+    pub idle: Duration,
+    /// How old one may become.
+    pub age: Duration,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Whose it is.
+    pub upstream: UpstreamId,
+    /// Where its connections and counts are.
+    pub slot: SlotId,
+    /// In its plainest form.
+    pub url: String,
+    /// Where its name leads; empty while that is not known, and then it is skipped.
+    pub addresses: Vec<SocketAddr>,
+    /// The value of the `Host` field.
+    pub host: String,
+    /// Goes before the path of every request; no slash at its end.
+    pub path_prefix: String,
+    /// Where the url is `https`.
+    pub tls: Option<Tls>,
+}
+
+/// How to speak TLS to an endpoint.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Shared by all endpoints that trust the same roots, and kept from snapshot to snapshot.
+    pub config: Arc<rustls::ClientConfig>,
+    /// Whom the certificate must name.
+    pub server_name: rustls::pki_types::ServerName<'static>,
+}
+
+/// How long we wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// To connect, TLS included.
+    pub connect: Duration,
+    /// From the receipt of the request to the first byte of the response.
+    pub first_byte: Duration,
+    /// The longest silence within a response.
+    pub gap: Duration,
+    /// The whole request.
+    pub whole: Duration,
+}

@@ -1,0 +1,96 @@
+//! A connection to an endpoint: opened by address, in the clear or over TLS, kept and used again.
+
+use std::io;
+use std::task::Context;
+use std::task::Poll;
+
+use crate::ring::stream::Stream;
+use crate::units::Moment;
+
+pub mod connect;
+pub mod pool;
+pub mod tls;
+
+/// A connection to an endpoint. It moves plain bytes; what TLS does to them stays inside.
+pub struct Link {
+    stream: Stream,
+    tls: Option<Box<tls::Session>>,
+    /// When it was opened.
+    pub opened: Moment,
+    /// Whether it carried a request before the present one.
+    pub is_reused: bool,
+}
+
+impl Link {
+    /// Receives what is there. `Ok(0)` means that the endpoint has closed.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there; else the connection's.
+    pub fn try_recv(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => self.stream.try_recv(room),
+            Some(session) => session.try_recv(&self.stream, room),
+        }
+    }
+
+    /// Sends as much as fits; `Ok(0)` if nothing does.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = match &mut self.tls {
+            None => self.stream.try_send(bytes),
+            Some(session) => session.try_send(&self.stream, bytes),
+        };
+        match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            sent => sent,
+        }
+    }
+
+    /// Whether bytes that were taken by [`Self::try_send`] still wait to be sent.
+    #[must_use]
+    pub fn has_unsent(&self) -> bool {
+        self.tls.as_ref().is_some_and(|session| session.wants_write())
+    }
+
+    /// Sends bytes that still wait, as much as fits.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            None => Ok(()),
+            Some(session) => session.flush(&self.stream),
+        }
+    }
+
+    /// Ready when there is something to read, or an end or an error to find.
+    pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.tls.as_ref().is_some_and(|session| session.has_plaintext()) {
+            return Poll::Ready(());
+        }
+        self.stream.poll_readable(cx).map(|_| ())
+    }
+
+    /// Ready when there is room to send.
+    pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_writable(cx).map(|_| ())
+    }
+
+    /// Whether nothing has arrived since the last response: the endpoint neither closed the connection nor
+    /// sent bytes that nobody asked for. The wait this arms is the one the next response is waited for with.
+    pub fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+        self.poll_readable(cx).is_pending()
+    }
+
+    /// Sets the deadline that [`Self::poll_deadline`] waits for; it moves at the cost of a store.
+    pub fn set_deadline(&mut self, deadline: Moment) {
+        self.stream.set_deadline(deadline);
+    }
+
+    /// Ready once the deadline has passed.
+    pub fn poll_deadline(&self, cx: &Context<'_>) -> Poll<()> {
+        self.stream.poll_deadline(cx)
+    }
+}

@@ -1,0 +1,221 @@
+//! What must hold for any bytes at all. The fuzz targets call these, and so do the golden tests with the corpus.
+
+use ringway::wire::Malformed;
+use ringway::wire::head::BodyLength;
+use ringway::wire::head::Fields;
+use ringway::wire::head::Method;
+use ringway::wire::http1::body::Body;
+use ringway::wire::http1::encode;
+use ringway::wire::http1::parse::HeadSearch;
+use ringway::wire::http1::parse::Slots;
+use ringway::wire::http1::parse::request;
+use ringway::wire::http1::parse::response;
+use ringway::wire::limits::FIELD_NAME_BYTES_MAX;
+use ringway::wire::limits::FIELD_VALUE_BYTES_MAX;
+use ringway::wire::limits::FIELDS_MAX;
+use ringway::wire::limits::HEAD_BYTES_MAX;
+use ringway::wire::sse::Scan;
+use ringway::wire::sse::Scanner;
+
+/// A head: its end is found however the bytes come; what is accepted is within the bounds, has no
+/// line end where none belongs, and is the same when it is written and read again.
+pub(crate) fn head(bytes: &[u8]) {
+    let whole = search(HeadSearch::default(), bytes, bytes.len());
+    for step in [1, 2, 7] {
+        assert_eq!(search(HeadSearch::default(), bytes, step), whole);
+    }
+    if let Ok(Some(end)) = whole {
+        check_request(&bytes[..end]);
+    }
+    if let Ok(Some(end)) = search(HeadSearch::for_response(), bytes, bytes.len()) {
+        for asked in [Method::Post, Method::Head] {
+            check_response(&bytes[..end], asked);
+        }
+    }
+    // Without the search too, nothing panics, and the end is the same.
+    if let Ok(Some(head)) = request(bytes, &mut Slots::new()) {
+        assert_eq!(whole, Ok(Some(head.bytes)));
+    }
+    if let Ok(Some(head)) = response(bytes, &mut Slots::new(), Method::Get) {
+        let end = search(HeadSearch::for_response(), bytes, bytes.len());
+        assert_eq!(end, Ok(Some(head.bytes)));
+    }
+}
+
+fn search(mut search: HeadSearch, bytes: &[u8], step: usize) -> Result<Option<usize>, Malformed> {
+    let mut known = 0;
+    loop {
+        known = bytes.len().min(known + step.max(1));
+        match search.end(&bytes[..known])? {
+            None if known < bytes.len() => {}
+            end => return Ok(end),
+        }
+    }
+}
+
+fn check_request(bytes: &[u8]) {
+    let mut slots = Slots::new();
+    let Ok(head) = request(bytes, &mut slots) else { return };
+    let head = head.expect("the search has found its end");
+    assert_eq!(head.bytes, bytes.len());
+    assert_ne!(head.body, BodyLength::UntilClose);
+    assert!(!head.expects_continue || head.body != BodyLength::Empty);
+    assert!(head.path.starts_with('/') || head.path == "*" || head.method == Method::Connect);
+    check_fields(bytes, head.fields);
+    if head.method == Method::Connect {
+        return;
+    }
+    let mut again = Vec::new();
+    encode::request_line(&mut again, head.method_text, head.path, head.query);
+    write_fields(&mut again, head.fields);
+    let mut slots = Slots::new();
+    // (The version is written as 1.1, which may want a Host that 1.0 did not.)
+    match request(&again, &mut slots) {
+        Ok(Some(second)) => {
+            assert_eq!((second.path, second.query), (head.path, head.query));
+            assert_eq!(second.body, head.body);
+            assert_eq!(second.fields.0, head.fields.0);
+        }
+        result => assert_eq!(result.err(), Some(Malformed::HostMissing)),
+    }
+}
+
+fn check_response(bytes: &[u8], asked: Method) {
+    let mut slots = Slots::new();
+    let Ok(head) = response(bytes, &mut slots, asked) else { return };
+    let head = head.expect("the search has found its end");
+    assert_eq!(head.bytes, bytes.len());
+    assert!((100..=599).contains(&head.status) && head.status != 101);
+    assert!(asked != Method::Head || head.body == BodyLength::Empty);
+    assert!(!head.is_keep_alive || head.body != BodyLength::UntilClose);
+    check_fields(bytes, head.fields);
+}
+
+fn check_fields(bytes: &[u8], fields: Fields<'_, '_>) {
+    assert!(bytes.len() <= HEAD_BYTES_MAX && fields.0.len() <= FIELDS_MAX);
+    for field in fields {
+        assert!(!field.name.is_empty() && field.name.len() <= FIELD_NAME_BYTES_MAX);
+        assert!(field.value.len() <= FIELD_VALUE_BYTES_MAX);
+        assert!(field.name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':'));
+        assert!(!field.value.iter().any(|byte| b"\r\n\0".contains(byte)));
+    }
+    let feeds = bytes.iter().filter(|&&byte| byte == b'\n').count();
+    assert_eq!(feeds, bytes.windows(2).filter(|pair| pair == b"\r\n").count(), "bare line feed");
+}
+
+fn write_fields(out: &mut Vec<u8>, fields: Fields<'_, '_>) {
+    for field in fields {
+        encode::field(out, field.name, field.value);
+    }
+    encode::end_of_head(out);
+}
+
+/// A chunked body: the same however the bytes come, never beyond its end, and what was content is
+/// the same when it is written and read again.
+pub(crate) fn chunked(bytes: &[u8]) {
+    let whole = decode(bytes, bytes.len());
+    for step in [1, 2, 7] {
+        assert_eq!(decode(bytes, step), whole);
+    }
+    let mut again = Vec::new();
+    for chunk in whole.content.chunks(3) {
+        encode::chunk(&mut again, chunk);
+    }
+    again.extend_from_slice(encode::LAST_CHUNK);
+    let second = decode(&again, again.len());
+    assert_eq!(second.content, whole.content);
+    assert_eq!((second.consumed, second.end), (again.len(), Ok(true)));
+}
+
+/// What a chunked body turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+struct Decoded {
+    content: Vec<u8>,
+    /// Bytes up to the end, or all before the error was found.
+    consumed: usize,
+    end: Result<bool, Malformed>,
+}
+
+fn decode(bytes: &[u8], step: usize) -> Decoded {
+    let mut body = Body::new(BodyLength::Chunked);
+    let mut decoded = Decoded { content: Vec::new(), consumed: 0, end: Ok(false) };
+    let mut known = 0;
+    while !body.is_end() && (known < bytes.len() || decoded.consumed < known) {
+        known = bytes.len().min(known + step.max(1));
+        let input = &bytes[decoded.consumed..known];
+        match body.next(input) {
+            Ok(piece) => {
+                assert!(piece.body.start <= piece.body.end && piece.body.end <= piece.consumed);
+                assert!(piece.consumed > 0 && piece.consumed <= input.len(), "progress");
+                assert_eq!(piece.is_end, body.is_end());
+                decoded.content.extend_from_slice(&input[piece.body.clone()]);
+                decoded.consumed += piece.consumed;
+            }
+            Err(why) => {
+                // Where exactly it stood in its input is not promised.
+                decoded.consumed = 0;
+                decoded.end = Err(why);
+                return decoded;
+            }
+        }
+    }
+    decoded.end = Ok(body.is_end());
+    decoded
+}
+
+/// A stream of events: what the scanner finds in passing is what a plain reading of the standard
+/// finds, however the bytes come.
+pub(crate) fn sse(bytes: &[u8]) {
+    let expected = read_events(bytes);
+    for step in [bytes.len(), 1, 2, 7] {
+        assert_eq!(scan(bytes, step), expected, "in steps of {step}");
+    }
+}
+
+fn scan(bytes: &[u8], step: usize) -> (Scan, bool) {
+    let mut scanner = Scanner::default();
+    let mut all = Scan::default();
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = bytes.len().min(at + step.max(1));
+        let scan = scanner.feed(&bytes[at..end]);
+        assert!(scan.boundary.is_none_or(|offset| offset > 0 && offset <= end - at));
+        all.events += scan.events;
+        all.is_done |= scan.is_done;
+        all.boundary = scan.boundary.map(|offset| at + offset).or(all.boundary);
+        at = end;
+    }
+    (all, scanner.at_boundary())
+}
+
+/// The standard, line by line, on the whole stream.
+fn read_events(bytes: &[u8]) -> (Scan, bool) {
+    let mut scan = Scan::default();
+    let mut data: Option<Vec<u8>> = None;
+    let mut is_inside = false;
+    let mut at = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    while let Some(length) = bytes[at..].iter().position(|byte| b"\r\n".contains(byte)) {
+        let line = &bytes[at..at + length];
+        at += length + if bytes[at + length..].starts_with(b"\r\n") { 2 } else { 1 };
+        if line.is_empty() {
+            scan.boundary = Some(at);
+            scan.events += u32::from(data.is_some());
+            scan.is_done |= data.take().is_some_and(|data| data == b"[DONE]");
+            is_inside = false;
+            continue;
+        }
+        is_inside = true;
+        let (name, value) = match line.iter().position(|&byte| byte == b':') {
+            Some(colon) => (&line[..colon], &line[colon + 1..]),
+            None => (line, &b""[..]),
+        };
+        if name == b"data" {
+            let value = value.strip_prefix(b" ").unwrap_or(value);
+            match &mut data {
+                Some(data) => data.extend_from_slice(&[b"\n", value].concat()),
+                None => data = Some(value.to_vec()),
+            }
+        }
+    }
+    (scan, !is_inside && at >= bytes.len())
+}

@@ -1,0 +1,48 @@
+//! The corpus of the fuzz targets, through the same checks: what fuzzing has found once stays found.
+
+#[path = "../fuzz/checks.rs"]
+mod checks;
+
+use std::path::Path;
+
+use crate::wire::Dice;
+use crate::wire::change;
+use crate::wire::messages;
+
+fn files(name: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(name);
+    let files: Vec<Vec<u8>> = std::fs::read_dir(folder)
+        .expect("the corpus is there")
+        .map(|entry| std::fs::read(entry.expect("an entry").path()).expect("a file of the corpus"))
+        .collect();
+    assert!(!files.is_empty());
+    files
+}
+
+/// Checks each file as it is and with some bytes changed.
+fn check_all(files: &[Vec<u8>], check: fn(&[u8])) {
+    let mut dice = Dice::new(11);
+    for bytes in files {
+        check(bytes);
+        for _ in 0..20 {
+            check(&change(bytes, &mut dice));
+        }
+    }
+}
+
+#[test]
+fn heads() {
+    check_all(&files("head"), checks::head);
+    let messages: Vec<Vec<u8>> = messages().into_iter().map(|(_, bytes)| bytes).collect();
+    check_all(&messages, checks::head);
+}
+
+#[test]
+fn chunked_bodies() {
+    check_all(&files("chunked"), checks::chunked);
+}
+
+#[test]
+fn events() {
+    check_all(&files("sse"), checks::sse);
+}
