@@ -11,32 +11,40 @@ use ringway::sys::limits;
 
 use crate::client::Destination;
 use crate::compare;
+use crate::html;
 use crate::measure::process;
 use crate::plan::Plan;
 use crate::report;
 use crate::report::Machine;
 use crate::report::Report;
+use crate::runner::Outcome;
 use crate::runner::Setting;
+use crate::stage::Stage;
 
 const HELP: &str = "\
 ringway-loadtest: what would a user see?
 
-  ringway-loadtest run SCENARIO [--through URL] [--pid PID] ...      one plan against a running server
-  ringway-loadtest compare SCENARIO --setting NAME=URL[,PID...] ...  the same plan through several, interleaved
+  ringway-loadtest                                                   `compare canonical`
+  ringway-loadtest run SCENARIO [--through URL] [--pid PID] ...      one plan; without --through, against a gateway
+                                                                     (and mocks) that the tester starts itself
+  ringway-loadtest compare SCENARIO --setting NAME=URL[,PID...] ...  the same plan through several, interleaved;
+                                                                     without --setting: mocks directly, then a gateway
   ringway-loadtest mock [OPTIONS]                                    the model server that is not one
 
 SCENARIO is a file of loadtest/scenarios, with or without directory and .toml; the answers are verified byte for byte,
 and a run with any failure ends with exit code 1.
 
-  --through URL        where to (default http://127.0.0.1:8080)
+  --through URL        where to, for instance http://127.0.0.1:8080
   --pid PID            process whose CPU and memory are measured; may be given more than once
   --setting N=URL,PID  (compare) a name, where to, and what to measure; the first one is what the others are compared with
+  --mock URL           a mock behind what is measured: must have no stream left open after the run; more than once
   --rounds N           (compare) rounds (default 3)
   --cpus LIST          CPUs of the tester's threads, for instance 0 or 0,2-3
   --connections N --rate N --duration SECONDS --warmup SECONDS --threads N --sources N --model NAME
                        in place of what the scenario says
   --json               print everything as JSON instead of tables
   --output FILE        write the JSON there too
+  --html FILE          write a page with plots there
 ";
 
 /// Why the tester ends without a result.
@@ -78,6 +86,8 @@ struct Args {
     model: Option<String>,
     is_json: bool,
     output: Option<String>,
+    html: Option<String>,
+    mocks: Vec<String>,
 }
 
 /// Does what the command line says.
@@ -85,12 +95,15 @@ struct Args {
 /// # Errors
 /// Wrong usage, or the system's.
 pub fn main(mut args: Vec<String>, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let command = if args.is_empty() { "--help".to_owned() } else { args.remove(0) };
+    if args.is_empty() {
+        args = vec!["compare".to_owned(), "canonical".to_owned(), "--rounds=1".to_owned()];
+    }
+    let command = args.remove(0);
     limits::raise_open_files()?;
     match command.as_str() {
         "run" => run(&read(args)?, out),
         "compare" => run_compare(&read(args)?, out),
-        "mock" => run_mock(args, out),
+        "mock" => run_mock(args),
         "--help" | "-h" | "help" => {
             out.write_all(HELP.as_bytes())?;
             writeln!(out, "\nmock:\n{}", mock::options::HELP)?;
@@ -129,6 +142,8 @@ fn read(args: Vec<String>) -> Result<Args, Failure> {
             Long("sources") => read.sources = Some(parser.value()?.parse()?),
             Long("model") => read.model = Some(parser.value()?.string()?),
             Long("json") => read.is_json = true,
+            Long("mock") => read.mocks.push(parser.value()?.string()?),
+            Long("html") => read.html = Some(parser.value()?.string()?),
             Long("output") => read.output = Some(parser.value()?.string()?),
             Value(scenario) => read.scenarios.push(scenario.string()?),
             other => return Err(other.unexpected().into()),
@@ -183,17 +198,29 @@ fn read_scenario(name: &str) -> Result<Plan, Failure> {
 }
 
 fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let url = args.through.as_deref().unwrap_or("http://127.0.0.1:8080");
+    let plans = plans(args)?;
+    let rounds = args.rounds.unwrap_or(1);
+    let Some(url) = &args.through else {
+        return go_staged(args, plans, |stage| vec![stage.through()], rounds, out);
+    };
     let setting = Setting {
-        name: url.to_owned(),
+        name: url.clone(),
         destination: Destination::parse(url).map_err(Failure::Usage)?,
         pids: args.pids.clone(),
         cpus: args.cpus.clone(),
+        mocks: mocks(args)?,
     };
-    go(args, &[setting], args.rounds.unwrap_or(1), out)
+    let outcomes = go(args, &plans, std::slice::from_ref(&setting), rounds, out)?;
+    finish(args, plans, outcomes, out)
 }
 
 fn run_compare(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let plans = plans(args)?;
+    let rounds = args.rounds.unwrap_or(3);
+    if args.settings.is_empty() {
+        let both = |stage: &Stage| vec![stage.direct(), stage.through()];
+        return go_staged(args, plans, both, rounds, out);
+    }
     let mut settings = Vec::new();
     for text in &args.settings {
         let wrong = || Failure::Usage(format!("--setting {text:?} is not like NAME=URL,PID"));
@@ -205,24 +232,43 @@ fn run_compare(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
             destination: Destination::parse(url).map_err(Failure::Usage)?,
             pids: parts.map(parse_pid).collect::<Result<_, _>>()?,
             cpus: args.cpus.clone(),
+            mocks: mocks(args)?,
         });
     }
-    if settings.is_empty() {
-        return Err(Failure::Usage("compare needs --setting NAME=URL,PID".to_owned()));
-    }
-    go(args, &settings, args.rounds.unwrap_or(3), out)
+    let outcomes = go(args, &plans, &settings, rounds, out)?;
+    finish(args, plans, outcomes, out)
 }
 
-fn go(
+fn mocks(args: &Args) -> Result<Vec<Destination>, Failure> {
+    args.mocks.iter().map(|url| Destination::parse(url).map_err(Failure::Usage)).collect()
+}
+
+/// Runs each plan on servers started for it.
+fn go_staged(
     args: &Args,
-    settings: &[Setting],
+    plans: Vec<Plan>,
+    settings: impl Fn(&Stage) -> Vec<Setting>,
     rounds: usize,
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
-    let plans = plans(args)?;
-    let machine = Machine::here();
     let mut outcomes = Vec::new();
     for plan in &plans {
+        let stage = Stage::start(plan)?;
+        outcomes.extend(go(args, std::slice::from_ref(plan), &settings(&stage), rounds, out)?);
+    }
+    finish(args, plans, outcomes, out)
+}
+
+/// Runs the plans and tells of each run as it ends.
+fn go(
+    args: &Args,
+    plans: &[Plan],
+    settings: &[Setting],
+    rounds: usize,
+    out: &mut dyn Write,
+) -> io::Result<Vec<Outcome>> {
+    let mut outcomes = Vec::new();
+    for plan in plans {
         outcomes.extend(compare::run(plan, settings, rounds, |outcome| {
             if args.is_json {
                 return Ok(());
@@ -231,12 +277,22 @@ fn go(
             out.flush()
         })?);
     }
-    let ratios = compare::ratios(&outcomes, settings);
+    Ok(outcomes)
+}
+
+/// Writes what came of all runs.
+fn finish(
+    args: &Args,
+    plans: Vec<Plan>,
+    outcomes: Vec<Outcome>,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    let ratios = compare::ratios(&outcomes);
     let is_clean = outcomes.iter().all(|outcome| outcome.is_clean);
     if !args.is_json && outcomes.len() > plans.len() {
         report::write_ratios(&ratios, out)?;
     }
-    let report = Report { machine, plans, outcomes, ratios, is_clean };
+    let report = Report { machine: Machine::here(), plans, outcomes, ratios, is_clean };
     let json = serde_json::to_string_pretty(&report).map_err(io::Error::other)?;
     if args.is_json {
         writeln!(out, "{json}")?;
@@ -244,10 +300,16 @@ fn go(
     if let Some(path) = &args.output {
         fs::write(path, &json)?;
     }
+    if let Some(path) = &args.html {
+        fs::write(path, html::page(&report))?;
+    }
+    if !is_clean {
+        writeln!(io::stderr(), "not every run was clean: its figures are void")?;
+    }
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn run_mock(args: Vec<String>, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+fn run_mock(args: Vec<String>) -> Result<ExitCode, Failure> {
     let mut options = Vec::new();
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
@@ -262,8 +324,6 @@ fn run_mock(args: Vec<String>, out: &mut dyn Write) -> Result<ExitCode, Failure>
     }
     let options = mock::Options::from_args(options).map_err(Failure::Usage)?;
     limits::precise_sleep();
-    writeln!(out, "mock: {} (port 0 is replaced)", options.address)?;
-    out.flush()?;
     mock::serve(options, |address| {
         let mut stdout = io::stdout();
         // Who does not listen does not need to know.

@@ -72,17 +72,16 @@ const FIGURES: [Figure; 12] = [
 
 /// The figures of all settings, and what each has over the first.
 #[must_use]
-pub fn ratios(outcomes: &[Outcome], settings: &[Setting]) -> Vec<Ratio> {
-    let names: Vec<&str> = settings.iter().map(|setting| setting.name.as_str()).collect();
-    ratios_of(outcomes, &names)
-}
-
-fn ratios_of(outcomes: &[Outcome], names: &[&str]) -> Vec<Ratio> {
+pub fn ratios(outcomes: &[Outcome]) -> Vec<Ratio> {
     let mut ratios = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
     let mut plans: Vec<&str> = Vec::new();
     for outcome in outcomes {
         if !plans.contains(&outcome.plan.as_str()) {
             plans.push(&outcome.plan);
+        }
+        if !names.contains(&outcome.through.as_str()) {
+            names.push(&outcome.through);
         }
     }
     for plan in plans {

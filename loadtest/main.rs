@@ -7,12 +7,14 @@ use std::process::ExitCode;
 mod cli;
 mod client;
 mod compare;
+mod html;
 mod measure;
 mod plan;
 mod poll;
 mod report;
 mod runner;
 mod schedule;
+mod stage;
 
 fn main() -> ExitCode {
     let stdout = io::stdout();

@@ -145,6 +145,13 @@ pub fn write_outcome(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
         let abort = outcome.cost.map_or(0.0, |cost| cost.us_per_abort);
         writeln!(out, "  aborted  {} streams, {abort:.1} CPU us each", counts.aborted)?;
     }
+    if let Some(upstream) = &outcome.upstream {
+        writeln!(
+            out,
+            "  upstream {} requests on {} connections; {} cancelled, all quiet after {} ms",
+            upstream.requests, upstream.connections, upstream.cancelled, upstream.quiet_after_ms
+        )?;
+    }
     if counts.queued > 0 {
         writeln!(out, "  queued   {} requests found all connections busy", counts.queued)?;
     }

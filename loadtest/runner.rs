@@ -19,6 +19,7 @@ use crate::measure::tally::Tally;
 use crate::measure::tally::curve;
 use crate::plan::Plan;
 use crate::schedule::Times;
+use crate::stage::MockCounts;
 
 /// Where and with what a plan is run.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct Setting {
     pub pids: Vec<u32>,
     /// CPUs of the tester's threads, in turn.
     pub cpus: Vec<usize>,
+    /// Mocks behind it that are asked afterwards whether all was cancelled that was left.
+    pub mocks: Vec<Destination>,
 }
 
 /// What came of one run.
@@ -62,6 +65,8 @@ pub struct Outcome {
     pub relay_us: Spread,
     /// What the processes cost; none if no process was given.
     pub cost: Option<Cost>,
+    /// What the mocks saw; none if none was named.
+    pub upstream: Option<Upstream>,
     /// CPU of the tester itself, in cores.
     pub own_cores: f64,
     /// Curves for the plots: share of values over microseconds.
@@ -89,6 +94,23 @@ pub struct Cost {
     pub rss_kib_per_open: f64,
 }
 
+/// What the mocks saw of a run.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Upstream {
+    /// Requests that reached them.
+    pub requests: u64,
+    /// Answers of which the reader left early.
+    pub cancelled: u64,
+    /// Connections made to them.
+    pub connections: u64,
+    /// Streams that they still had open when patience ended: a leak.
+    pub left_open: u64,
+    /// Milliseconds from the end of the run until they had none open.
+    pub quiet_after_ms: u64,
+}
+
+/// How long upstream streams may outlive their clients.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 /// Time for the threads to be there before the first start.
 const PREPARE: Duration = Duration::from_millis(100);
 
@@ -98,6 +120,7 @@ const PREPARE: Duration = Duration::from_millis(100);
 /// The system's, where the tester itself cannot go on.
 pub fn run(plan: &Plan, setting: &Setting) -> io::Result<Outcome> {
     let before = Reading::of(&setting.pids);
+    let asked_before = MockCounts::of(&setting.mocks)?;
     let times = Times::new(clock::now().after(PREPARE), plan.lead(), plan.duration());
     let threads: Vec<_> = (0..plan.threads)
         .map(|share| {
@@ -122,10 +145,11 @@ pub fn run(plan: &Plan, setting: &Setting) -> io::Result<Outcome> {
         let share = thread.join().map_err(|_| io::Error::other("a client thread panicked"))??;
         tally.add(&share);
     }
+    let upstream = upstream(setting, asked_before)?;
     let seconds = plan.duration_s;
     let cost = (!setting.pids.is_empty()).then(|| cost(before, from, to, &tally.counts, seconds));
     let own_cores = seconds_of(own_to.cpu_nanos.saturating_sub(own_from.cpu_nanos)) / seconds;
-    Ok(outcome(plan, setting, &tally, cost, own_cores))
+    Ok(outcome(plan, setting, &tally, (cost, upstream), own_cores))
 }
 
 fn sleep_until(moment: Moment) {
@@ -152,13 +176,17 @@ fn outcome(
     plan: &Plan,
     setting: &Setting,
     tally: &Tally,
-    cost: Option<Cost>,
+    (cost, upstream): (Option<Cost>, Option<Upstream>),
     own_cores: f64,
 ) -> Outcome {
     let nothing_came = tally.counts.requests_all == 0 && tally.counts.events_verified == 0;
     let mut errors = tally.errors.clone();
     if nothing_came {
         errors.insert("nothing arrived".to_owned(), 1);
+    }
+    let left_open = upstream.map_or(0, |upstream| upstream.left_open);
+    if left_open > 0 {
+        errors.insert("upstream stream not cancelled".to_owned(), left_open);
     }
     let histograms = [
         ("latency", &tally.latency),
@@ -169,7 +197,7 @@ fn outcome(
     Outcome {
         plan: plan.name.clone(),
         through: setting.name.clone(),
-        is_clean: tally.is_clean() && !nothing_came,
+        is_clean: tally.is_clean() && !nothing_came && left_open == 0,
         seconds: plan.duration_s,
         requests_per_second: float(tally.counts.requests) / plan.duration_s,
         events_per_second: float(tally.counts.events) / plan.duration_s,
@@ -180,8 +208,33 @@ fn outcome(
         gap_us: Spread::of(&tally.gap),
         relay_us: Spread::of(&tally.relay),
         cost,
+        upstream,
         own_cores,
         curves: histograms.into_iter().map(|(name, values)| (name, curve(values))).collect(),
+    }
+}
+
+/// Asks the mocks until none of them has a stream open.
+fn upstream(setting: &Setting, before: MockCounts) -> io::Result<Option<Upstream>> {
+    if setting.mocks.is_empty() {
+        return Ok(None);
+    }
+    let end = clock::now();
+    loop {
+        let counts = MockCounts::of(&setting.mocks)?;
+        let waited = clock::now().since(end);
+        if counts.streams_open == 0 || waited > CANCEL_PATIENCE {
+            return Ok(Some(Upstream {
+                requests: counts.requests.saturating_sub(before.requests),
+                cancelled: counts.cancelled.saturating_sub(before.cancelled),
+                connections: counts
+                    .connections_accepted
+                    .saturating_sub(before.connections_accepted),
+                left_open: counts.streams_open,
+                quiet_after_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
+            }));
+        }
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -48,11 +48,11 @@ pub struct Job {
     pub cpu: Option<usize>,
 }
 
-/// An HTTP server by address.
-#[derive(Clone, Debug)]
+/// An HTTP server by address, or several alike of which connections take one in turn.
+#[derive(Clone, Debug, Default)]
 pub struct Destination {
-    /// Address.
-    pub address: SocketAddr,
+    /// Addresses, at least one.
+    pub addresses: Vec<SocketAddr>,
     /// Path before the request's own.
     pub prefix: String,
 }
@@ -69,7 +69,7 @@ impl Destination {
             address.parse().map_err(|_| format!("{url:?} is not like http://127.0.0.1:8080"))?;
         let prefix = prefix.trim_end_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
-        Ok(Self { address, prefix })
+        Ok(Self { addresses: vec![address], prefix })
     }
 }
 
@@ -135,7 +135,8 @@ impl Worker {
             Some(rate) => Pace::at_rate(start, rate, job.share, job.shares),
             None => Pace::over(start, Duration::from_secs_f64(plan.ramp_s), fast),
         };
-        let host = job.destination.address.to_string();
+        let host =
+            job.destination.addresses.first().map_or_else(String::new, SocketAddr::to_string);
         let prefix = &job.destination.prefix;
         let later = (fast..fast + slow).map(|slot| Reverse((start, slot))).collect();
         Ok(Self {
@@ -289,7 +290,8 @@ impl Worker {
         let sources = self.job.plan.sources;
         let last = u8::try_from(1 + slot % sources).unwrap_or(1);
         let local = (sources > 1).then(|| SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)));
-        let socket = socket::connect(self.job.destination.address, local)?;
+        let addresses = &self.job.destination.addresses;
+        let socket = socket::connect(addresses[slot % addresses.len()], local)?;
         let connection = &mut self.connections[slot];
         if connection.is_slow {
             socket::set_buffers(socket.as_raw_fd(), SLOW_BUFFER_BYTES, 0)?;

@@ -17,9 +17,9 @@ use std::time::Duration;
 use crate::accept;
 use crate::accept::Pause;
 use crate::crossing::gauges::SharedPage;
-use crate::knobs::SHARDS_MAX;
 use crate::crossing::publish::Inlet;
 use crate::crossing::records;
+use crate::knobs::SHARDS_MAX;
 use crate::record::counters::ShardCounter;
 use crate::ring;
 use crate::ring::Ring;
@@ -226,7 +226,6 @@ fn enter(shard: &Rc<Shard>, connection: OwnedFd) {
     }
     hold(shard, connection);
 }
-
 
 fn hold(shard: &Rc<Shard>, connection: OwnedFd) {
     if shard.page.load(ShardCounter::ConnectionsOpen) >= shard.connections_max {
