@@ -22,3 +22,6 @@ pub mod crossing;
 
 pub mod shard;
 pub mod control;
+pub mod mock;
+
+pub mod serve;

@@ -81,6 +81,12 @@ impl Inlet {
         self.latest.pop()
     }
 
+    /// The descriptor of the bell, while it was not given out.
+    #[must_use]
+    pub const fn bell(&self) -> Option<&OwnedFd> {
+        self.bell.as_ref()
+    }
+
     /// The descriptor that becomes readable when something was published; given out once.
     #[must_use]
     pub fn take_bell(&mut self) -> Option<OwnedFd> {

@@ -245,7 +245,7 @@ fn turn_away(connection: &OwnedFd) {
 /// Said to a connection above the bound, before it has asked anything.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 content-type: application/json\r\n\
-content-length: 122\r\n\
+content-length: 127\r\n\
 retry-after: 1\r\n\
 connection: close\r\n\
 \r\n\

@@ -236,3 +236,6 @@ impl Snapshot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,333 @@
+//! The command line: run, compare, mock.
+
+use std::fs;
+use std::io;
+use std::io::Write;
+use std::process::ExitCode;
+
+use ringway::mock;
+use ringway::sys::affinity;
+use ringway::sys::limits;
+
+use crate::client::Destination;
+use crate::compare;
+use crate::html;
+use crate::measure::process;
+use crate::plan::Plan;
+use crate::report;
+use crate::report::Machine;
+use crate::report::Report;
+use crate::runner::Outcome;
+use crate::runner::Setting;
+use crate::stage::Stage;
+
+const HELP: &str = "\
+ringway-loadtest: what would a user see?
+
+  ringway-loadtest                                                   `compare canonical`
+  ringway-loadtest run SCENARIO [--through URL] [--pid PID] ...      one plan; without --through, against a gateway
+                                                                     (and mocks) that the tester starts itself
+  ringway-loadtest compare SCENARIO --setting NAME=URL[,PID...] ...  the same plan through several, interleaved;
+                                                                     without --setting: mocks directly, then a gateway
+  ringway-loadtest mock [OPTIONS]                                    the model server that is not one
+
+SCENARIO is a file of loadtest/scenarios, with or without directory and .toml; the answers are verified byte for byte,
+and a run with any failure ends with exit code 1.
+
+  --through URL        where to, for instance http://127.0.0.1:8080
+  --pid PID            process whose CPU and memory are measured; may be given more than once
+  --setting N=URL,PID  (compare) a name, where to, and what to measure; the first one is what the others are compared with
+  --mock URL           a mock behind what is measured: must have no stream left open after the run; more than once
+  --rounds N           (compare) rounds (default 3)
+  --cpus LIST          CPUs of the tester's threads, for instance 0 or 0,2-3
+  --connections N --rate N --duration SECONDS --warmup SECONDS --threads N --sources N --model NAME
+                       in place of what the scenario says
+  --json               print everything as JSON instead of tables
+  --output FILE        write the JSON there too
+  --html FILE          write a page with plots there
+";
+
+/// Why the tester ends without a result.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line or the scenario is wrong.
+    Usage(String),
+    /// The system said no.
+    System(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl From<lexopt::Error> for Failure {
+    fn from(error: lexopt::Error) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+/// What the command line says.
+#[derive(Debug, Default)]
+struct Args {
+    scenarios: Vec<String>,
+    through: Option<String>,
+    pids: Vec<u32>,
+    settings: Vec<String>,
+    rounds: Option<usize>,
+    cpus: Vec<usize>,
+    connections: Option<usize>,
+    rate: Option<f64>,
+    duration: Option<f64>,
+    warmup: Option<f64>,
+    threads: Option<usize>,
+    sources: Option<usize>,
+    model: Option<String>,
+    is_json: bool,
+    output: Option<String>,
+    html: Option<String>,
+    mocks: Vec<String>,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Wrong usage, or the system's.
+pub fn main(mut args: Vec<String>, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    if args.is_empty() {
+        args = vec!["compare".to_owned(), "canonical".to_owned(), "--rounds=1".to_owned()];
+    }
+    let command = args.remove(0);
+    limits::raise_open_files()?;
+    match command.as_str() {
+        "run" => run(&read(args)?, out),
+        "compare" => run_compare(&read(args)?, out),
+        "mock" => run_mock(args),
+        "--help" | "-h" | "help" => {
+            out.write_all(HELP.as_bytes())?;
+            writeln!(out, "\nmock:\n{}", mock::options::HELP)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        other => Err(Failure::Usage(format!("there is no command {other:?}"))),
+    }
+}
+
+fn read(args: Vec<String>) -> Result<Args, Failure> {
+    use lexopt::prelude::Long;
+    use lexopt::prelude::Value;
+    use lexopt::prelude::ValueExt as _;
+    let mut read = Args::default();
+    let mut parser = lexopt::Parser::from_args(args);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("through") => read.through = Some(parser.value()?.string()?),
+            Long("pid") => {
+                for pid in parser.value()?.string()?.split(',') {
+                    read.pids.push(parse_pid(pid)?);
+                }
+            }
+            Long("setting") => read.settings.push(parser.value()?.string()?),
+            Long("rounds") => read.rounds = Some(parser.value()?.parse()?),
+            Long("cpus") => {
+                let list = parser.value()?.string()?;
+                read.cpus = affinity::parse_cpu_list(&list)
+                    .map_err(|part| Failure::Usage(format!("--cpus: {part:?} is no CPU")))?;
+            }
+            Long("connections") => read.connections = Some(parser.value()?.parse()?),
+            Long("rate") => read.rate = Some(parser.value()?.parse()?),
+            Long("duration") => read.duration = Some(parser.value()?.parse()?),
+            Long("warmup") => read.warmup = Some(parser.value()?.parse()?),
+            Long("threads") => read.threads = Some(parser.value()?.parse()?),
+            Long("sources") => read.sources = Some(parser.value()?.parse()?),
+            Long("model") => read.model = Some(parser.value()?.string()?),
+            Long("json") => read.is_json = true,
+            Long("mock") => read.mocks.push(parser.value()?.string()?),
+            Long("html") => read.html = Some(parser.value()?.string()?),
+            Long("output") => read.output = Some(parser.value()?.string()?),
+            Value(scenario) => read.scenarios.push(scenario.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if read.scenarios.is_empty() {
+        return Err(Failure::Usage("which scenario?".to_owned()));
+    }
+    Ok(read)
+}
+
+fn parse_pid(text: &str) -> Result<u32, Failure> {
+    let pid = text.trim().parse().map_err(|_| Failure::Usage(format!("{text:?} is no process")))?;
+    if process::exists(pid) { Ok(pid) } else { Err(Failure::Usage(format!("no process {pid}"))) }
+}
+
+/// Reads the scenarios and puts the command line's figures in place of theirs.
+fn plans(args: &Args) -> Result<Vec<Plan>, Failure> {
+    let mut plans = Vec::new();
+    for scenario in &args.scenarios {
+        let mut plan = read_scenario(scenario)?;
+        plan.connections = args.connections.unwrap_or(plan.connections);
+        plan.rate = args.rate.or(plan.rate);
+        plan.duration_s = args.duration.unwrap_or(plan.duration_s);
+        plan.warmup_s = args.warmup.unwrap_or(plan.warmup_s);
+        plan.threads = args.threads.unwrap_or(plan.threads);
+        plan.sources = args.sources.unwrap_or(plan.sources);
+        plan.request.model = args.model.clone().unwrap_or(plan.request.model);
+        plan.check().map_err(Failure::Usage)?;
+        plans.extend(plan.steps());
+    }
+    Ok(plans)
+}
+
+fn read_scenario(name: &str) -> Result<Plan, Failure> {
+    let places = [
+        name.to_owned(),
+        format!("loadtest/scenarios/{name}.toml"),
+        format!("scenarios/{name}.toml"),
+        format!("{}/scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR")),
+    ];
+    for place in places {
+        match fs::read_to_string(&place) {
+            Ok(text) => {
+                return Plan::parse(&text)
+                    .map_err(|error| Failure::Usage(format!("{place}: {error}")));
+            }
+            Err(_) => continue,
+        }
+    }
+    Err(Failure::Usage(format!("there is no scenario {name:?}")))
+}
+
+fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let plans = plans(args)?;
+    let rounds = args.rounds.unwrap_or(1);
+    let Some(url) = &args.through else {
+        return go_staged(args, plans, |stage| vec![stage.through()], rounds, out);
+    };
+    let setting = Setting {
+        name: url.clone(),
+        destination: Destination::parse(url).map_err(Failure::Usage)?,
+        pids: args.pids.clone(),
+        cpus: args.cpus.clone(),
+        mocks: mocks(args)?,
+    };
+    let outcomes = go(args, &plans, std::slice::from_ref(&setting), rounds, out)?;
+    finish(args, plans, outcomes, out)
+}
+
+fn run_compare(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let plans = plans(args)?;
+    let rounds = args.rounds.unwrap_or(3);
+    if args.settings.is_empty() {
+        let both = |stage: &Stage| vec![stage.direct(), stage.through()];
+        return go_staged(args, plans, both, rounds, out);
+    }
+    let mut settings = Vec::new();
+    for text in &args.settings {
+        let wrong = || Failure::Usage(format!("--setting {text:?} is not like NAME=URL,PID"));
+        let (name, rest) = text.split_once('=').ok_or_else(wrong)?;
+        let mut parts = rest.split(',');
+        let url = parts.next().ok_or_else(wrong)?;
+        settings.push(Setting {
+            name: name.to_owned(),
+            destination: Destination::parse(url).map_err(Failure::Usage)?,
+            pids: parts.map(parse_pid).collect::<Result<_, _>>()?,
+            cpus: args.cpus.clone(),
+            mocks: mocks(args)?,
+        });
+    }
+    let outcomes = go(args, &plans, &settings, rounds, out)?;
+    finish(args, plans, outcomes, out)
+}
+
+fn mocks(args: &Args) -> Result<Vec<Destination>, Failure> {
+    args.mocks.iter().map(|url| Destination::parse(url).map_err(Failure::Usage)).collect()
+}
+
+/// Runs each plan on servers started for it.
+fn go_staged(
+    args: &Args,
+    plans: Vec<Plan>,
+    settings: impl Fn(&Stage) -> Vec<Setting>,
+    rounds: usize,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    let mut outcomes = Vec::new();
+    for plan in &plans {
+        let stage = Stage::start(plan)?;
+        outcomes.extend(go(args, std::slice::from_ref(plan), &settings(&stage), rounds, out)?);
+    }
+    finish(args, plans, outcomes, out)
+}
+
+/// Runs the plans and tells of each run as it ends.
+fn go(
+    args: &Args,
+    plans: &[Plan],
+    settings: &[Setting],
+    rounds: usize,
+    out: &mut dyn Write,
+) -> io::Result<Vec<Outcome>> {
+    let mut outcomes = Vec::new();
+    for plan in plans {
+        outcomes.extend(compare::run(plan, settings, rounds, |outcome| {
+            if args.is_json {
+                return Ok(());
+            }
+            report::write_outcome(outcome, out)?;
+            out.flush()
+        })?);
+    }
+    Ok(outcomes)
+}
+
+/// Writes what came of all runs.
+fn finish(
+    args: &Args,
+    plans: Vec<Plan>,
+    outcomes: Vec<Outcome>,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    let ratios = compare::ratios(&outcomes);
+    let is_clean = outcomes.iter().all(|outcome| outcome.is_clean);
+    if !args.is_json && outcomes.len() > plans.len() {
+        report::write_ratios(&ratios, out)?;
+    }
+    let report = Report { machine: Machine::here(), plans, outcomes, ratios, is_clean };
+    let json = serde_json::to_string_pretty(&report).map_err(io::Error::other)?;
+    if args.is_json {
+        writeln!(out, "{json}")?;
+    }
+    if let Some(path) = &args.output {
+        fs::write(path, &json)?;
+    }
+    if let Some(path) = &args.html {
+        fs::write(path, html::page(&report))?;
+    }
+    if !is_clean {
+        writeln!(io::stderr(), "not every run was clean: its figures are void")?;
+    }
+    Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_mock(args: Vec<String>) -> Result<ExitCode, Failure> {
+    let mut options = Vec::new();
+    let mut args = args.into_iter();
+    while let Some(arg) = args.next() {
+        if arg != "--cpu" {
+            options.push(arg);
+            continue;
+        }
+        let cpu = args.next().and_then(|cpu| cpu.parse().ok());
+        if !cpu.is_some_and(affinity::pin_to) {
+            return Err(Failure::Usage("--cpu needs a CPU of this machine".to_owned()));
+        }
+    }
+    let options = mock::Options::from_args(options).map_err(Failure::Usage)?;
+    limits::precise_sleep();
+    mock::serve(options, |address| {
+        let mut stdout = io::stdout();
+        // Who does not listen does not need to know.
+        let _gone = writeln!(stdout, "listening on {address}").and_then(|()| stdout.flush());
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

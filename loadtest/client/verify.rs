@@ -1,0 +1,183 @@
+//! Whether what arrives is what was sent: events in order, each once, every byte as it was.
+
+use memchr::memchr;
+use ringway::mock::content;
+use ringway::mock::content::Broken;
+use ringway::units::Moment;
+
+use crate::measure::tally::Tally;
+use crate::measure::tally::record;
+
+/// What one answer must be, and how far it has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expected {
+    /// Its number.
+    pub stream: u64,
+    /// Sealed events to come, none for a whole body.
+    pub events: u32,
+    /// Sealed events that came.
+    pub next: u32,
+    /// Whether the end mark of the API came.
+    pub is_done: bool,
+    /// When the last event came.
+    pub last: Moment,
+    /// Whether its times count.
+    pub is_timed: bool,
+}
+
+/// Takes whole events from the front of `bytes`; returns how many bytes they were.
+pub fn take_events(
+    bytes: &[u8],
+    now: Moment,
+    expected: &mut Expected,
+    is_measured: bool,
+    tally: &mut Tally,
+) -> usize {
+    let mut start = 0;
+    let mut from = 0;
+    while let Some(found) = memchr(b'\n', &bytes[from..]) {
+        let feed = from + found;
+        match bytes.get(feed + 1) {
+            None => break,
+            Some(b'\n') => {
+                take_event(&bytes[start..feed + 2], now, expected, is_measured, tally);
+                start = feed + 2;
+                from = start;
+            }
+            Some(_) => from = feed + 1,
+        }
+    }
+    start
+}
+
+fn take_event(
+    event: &[u8],
+    now: Moment,
+    expected: &mut Expected,
+    is_measured: bool,
+    tally: &mut Tally,
+) {
+    if event.starts_with(b":") {
+        return; // a heartbeat
+    }
+    if is_measured {
+        tally.counts.events += 1;
+    }
+    match content::check(event) {
+        Ok(seal) => {
+            tally.counts.events_verified += 1;
+            if seal.stream != expected.stream {
+                tally.counts.foreign += 1;
+                return;
+            }
+            if seal.number < expected.next {
+                tally.counts.repeated += 1;
+                return;
+            }
+            tally.counts.lost += u64::from(seal.number - expected.next);
+            if is_measured && expected.is_timed {
+                record(&mut tally.relay, now.since(Moment::from_nanos(seal.nanos)));
+                if expected.next > 0 {
+                    record(&mut tally.gap, now.since(expected.last));
+                }
+            }
+            expected.next = seal.number.saturating_add(1);
+            expected.last = now;
+        }
+        Err(Broken::Unsealed) => take_unsealed(event, expected, tally),
+        Err(Broken::Torn | Broken::Changed) => tally.counts.corrupt += 1,
+    }
+}
+
+fn take_unsealed(event: &[u8], expected: &mut Expected, tally: &mut Tally) {
+    let is_end = event == b"data: [DONE]\n\n"
+        || event.starts_with(b"event: message_stop\n")
+        || event.starts_with(b"event: response.completed\n");
+    if is_end {
+        if expected.is_done {
+            tally.counts.repeated += 1;
+        }
+        expected.is_done = true;
+        return;
+    }
+    let is_error = event.starts_with(b"event: error") || event.starts_with(b"data: {\"error\"");
+    if is_error {
+        tally.fail("error event");
+    }
+}
+
+/// Verifies the body of a whole answer.
+pub fn take_body(body: &[u8], expected: &Expected, tally: &mut Tally) -> bool {
+    match content::check(body) {
+        Ok(seal) if seal.stream == expected.stream => true,
+        Ok(_) => {
+            tally.counts.foreign += 1;
+            false
+        }
+        Err(_) => {
+            tally.counts.corrupt += 1;
+            false
+        }
+    }
+}
+
+/// Verifies that a stream that ended was whole.
+pub fn take_end(expected: &Expected, tally: &mut Tally) -> bool {
+    if !expected.is_done {
+        tally.fail("stream without its end mark");
+    }
+    tally.counts.lost += u64::from(expected.events.saturating_sub(expected.next));
+    expected.is_done && expected.next == expected.events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringway::mock::content::Seal;
+    use ringway::mock::content::Template;
+
+    fn events(numbers: &[u32]) -> Vec<u8> {
+        let template = Template::new("data: {\"content\":\"", "\"}\n\n", 200);
+        let mut bytes = Vec::new();
+        for number in numbers {
+            template.write(Seal { stream: 9, number: *number, nanos: 5 }, &mut bytes);
+        }
+        bytes.extend_from_slice(b"data: [DONE]\n\n");
+        bytes
+    }
+
+    fn run(bytes: &[u8], piece: usize) -> (Expected, Tally) {
+        let mut expected = Expected { stream: 9, events: 3, ..Expected::default() };
+        let mut tally = Tally::default();
+        let mut rest = Vec::new();
+        for piece in bytes.chunks(piece) {
+            rest.extend_from_slice(piece);
+            let taken = take_events(&rest, Moment::from_nanos(7), &mut expected, true, &mut tally);
+            rest.drain(..taken);
+        }
+        assert!(rest.is_empty());
+        take_end(&expected, &mut tally);
+        (expected, tally)
+    }
+
+    #[test]
+    fn a_whole_stream_is_clean_however_it_is_cut() {
+        for piece in [1, 7, 200, 10_000] {
+            let (expected, tally) = run(&events(&[0, 1, 2]), piece);
+            assert!(tally.is_clean() && expected.is_done, "{:?}", tally.counts);
+            assert_eq!((tally.counts.events, tally.counts.events_verified), (4, 3));
+        }
+    }
+
+    #[test]
+    fn losses_repeats_and_changes_are_found() {
+        assert_eq!(run(&events(&[0, 2]), 50).1.counts.lost, 1);
+        assert_eq!(run(&events(&[0, 1]), 50).1.counts.lost, 1);
+        assert_eq!(run(&events(&[0, 1, 1, 2]), 50).1.counts.repeated, 1);
+        let mut bytes = events(&[0, 1, 2]);
+        bytes[100] ^= 1;
+        assert_eq!(run(&bytes, 50).1.counts.corrupt, 1);
+        let whole = events(&[0, 1, 2]);
+        assert_eq!(run(&whole[..600], 50).1.errors.len(), 1);
+    }
+}
