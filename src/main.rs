@@ -26,7 +26,8 @@ fn main() -> ExitCode {
             finish(control::check::check(config, &mut io::stdout(), &mut io::stderr()))
         }
         Command::Explain(explain) => {
-            finish(control::check::explain(explain, &mut io::stdout(), &mut io::stderr()))
+            let demo = control::file::Source::demo(([127, 0, 0, 1], 8081).into());
+            finish(control::check::explain(&explain, demo, &mut io::stdout(), &mut io::stderr()))
         }
         Command::Mock { listen } => return run_mock(listen),
         Command::Serve { config } => return run(config),
@@ -39,9 +40,9 @@ fn run(config: Option<std::path::PathBuf>) -> ExitCode {
         return say(Exit::Usage, &format!("ringway: {error}\n"));
     }
     match serve::serve(config, |name| std::env::var(name).ok(), greet) {
-        End::Control(ExitReason::Drained | ExitReason::DrainTimedOut { .. } | ExitReason::Stopped) => {
-            ExitCode::SUCCESS
-        }
+        End::Control(
+            ExitReason::Drained | ExitReason::DrainTimedOut { .. } | ExitReason::Stopped,
+        ) => ExitCode::SUCCESS,
         End::Control(ExitReason::Config(errors)) => {
             finish_code(control::check::complain(&errors, &mut io::stderr()))
         }
@@ -49,7 +50,9 @@ fn run(config: Option<std::path::PathBuf>) -> ExitCode {
             Exit::System,
             &format!("ringway: cannot listen on the admin address {address}: {error}\n"),
         ),
-        End::Control(ExitReason::System(error)) => say(Exit::System, &format!("ringway: {error}\n")),
+        End::Control(ExitReason::System(error)) => {
+            say(Exit::System, &format!("ringway: {error}\n"))
+        }
         End::Knobs(lines) => {
             let text: String = lines.iter().map(|line| format!("ringway: {line}\n")).collect();
             say(Exit::Config, &text)
@@ -61,7 +64,8 @@ fn run(config: Option<std::path::PathBuf>) -> ExitCode {
 /// What a newcomer reads first: what to type next.
 fn greet(serving: &Serving) {
     let Serving { listen, admin, is_demo } = serving;
-    let mut text = format!("ringway serves on http://{listen}, operators look at http://{admin}/\n");
+    let mut text =
+        format!("ringway serves on http://{listen}, operators look at http://{admin}/\n");
     if *is_demo {
         text.push_str(&format!(
             "no config was given: the model \"demo\" answers from this process. Try:\n\n\

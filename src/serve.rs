@@ -96,14 +96,18 @@ pub fn serve(
         drain: knobs.drain,
         commands,
         ready: Box::new(move |ready| {
-            let watched = thread::Builder::new().name("ringway-start".to_owned()).spawn(move || {
-                let shards = setups.len();
-                let started = start(setups);
-                watch(&started, shards, |listen| {
-                    serving(&Serving { listen, admin: ready.admin, is_demo });
-                })
-                .map_or_else(|text| trouble.send(text).is_ok() && remote.tell(Command::Stop), |()| true)
-            });
+            let watched =
+                thread::Builder::new().name("ringway-start".to_owned()).spawn(move || {
+                    let shards = setups.len();
+                    let started = start(setups);
+                    watch(&started, shards, |listen| {
+                        serving(&Serving { listen, admin: ready.admin, is_demo });
+                    })
+                    .map_or_else(
+                        |text| trouble.send(text).is_ok() && remote.tell(Command::Stop),
+                        |()| true,
+                    )
+                });
             if let Err(error) = watched {
                 tracing::error!(%error, "cannot start a thread");
             }
@@ -213,7 +217,10 @@ fn watch(
     while let Ok(Started { id, outcome }) = started.recv() {
         let (address, driver) = outcome.map_err(|text| format!("shard {}: {text}", id.0))?;
         if driver.starts_with("epoll") {
-            tracing::warn!(shard = id.0, "io_uring is not to be had here: running on epoll, slower");
+            tracing::warn!(
+                shard = id.0,
+                "io_uring is not to be had here: running on epoll, slower"
+            );
         } else {
             tracing::info!(shard = id.0, %address, driver, "listening");
         }

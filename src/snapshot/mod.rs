@@ -25,6 +25,7 @@ use std::time::Duration;
 
 pub use build::World;
 pub use build::build;
+pub use build::clashes;
 pub use diff::diff;
 pub use diff::diff_outlines;
 pub use explain::Asked;
@@ -61,6 +62,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// A world without models, for tests that need some snapshot.
+    #[cfg(test)]
+    pub(crate) fn empty() -> Self {
+        let (file, _) = config::read("", "empty.toml");
+        build(&file, &World::default(), &mut Ledger::default(), 0).expect("nothing is in it")
+    }
+
     /// A model of this snapshot.
     #[must_use]
     pub fn model(&self, id: ModelId) -> &Model {
@@ -152,6 +160,8 @@ pub struct Upstream {
     pub credential: Option<Secret>,
     /// Where the credential came from, for people.
     pub credential_from: Option<String>,
+    /// Whose certificates we trust instead of the system's, for people.
+    pub ca: Option<String>,
     /// How connections are kept.
     pub pool: PoolLimits,
 }
@@ -206,35 +216,6 @@ pub struct Deadlines {
     pub gap: Duration,
     /// The whole request.
     pub whole: Duration,
-}
-
-impl Snapshot {
-    /// A snapshot of nothing: no models, no upstreams; what tests begin with.
-    #[must_use]
-    pub fn empty() -> Self {
-        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let second = Duration::from_secs(1);
-        Self {
-            number: 0,
-            models: Vec::new(),
-            upstreams: Vec::new(),
-            endpoints: Vec::new(),
-            route: route::Table::new(&[]).expect("nothing is in conflict with nothing"),
-            listen: Listen {
-                address: local(8080),
-                server_timing: false,
-                trust_request_id: false,
-                body_bytes_max: 16 << 20,
-                head_timeout: 10 * second,
-                idle_timeout: 75 * second,
-                body_timeout: 30 * second,
-                write_timeout: 60 * second,
-            },
-            admin_address: local(9090),
-            access_log: None,
-            model_list: Vec::new(),
-        }
-    }
 }
 
 #[cfg(test)]
