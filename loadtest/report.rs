@@ -148,8 +148,12 @@ pub fn write_outcome(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
     if let Some(upstream) = &outcome.upstream {
         writeln!(
             out,
-            "  upstream {} requests on {} connections; {} cancelled, all quiet after {} ms",
-            upstream.requests, upstream.connections, upstream.cancelled, upstream.quiet_after_ms
+            "  upstream {} requests on {} connections; {} cancelled, {} still open after {} ms",
+            upstream.requests,
+            upstream.connections,
+            upstream.cancelled,
+            upstream.left_open,
+            upstream.quiet_after_ms
         )?;
     }
     if counts.queued > 0 {
