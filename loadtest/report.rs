@@ -128,6 +128,12 @@ pub fn write_outcome(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
             )?;
         }
     }
+    write_cost(outcome, out)?;
+    writeln!(out, "  tester   {:.3} cores", outcome.own_cores)
+}
+
+fn write_cost(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
+    let counts = &outcome.counts;
     if let Some(cost) = &outcome.cost {
         writeln!(
             out,
@@ -159,7 +165,7 @@ pub fn write_outcome(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
     if counts.queued > 0 {
         writeln!(out, "  queued   {} requests found all connections busy", counts.queued)?;
     }
-    writeln!(out, "  tester   {:.3} cores", outcome.own_cores)
+    Ok(())
 }
 
 /// Writes the ratios for people.

@@ -234,9 +234,7 @@ fn upstream(setting: &Setting, before: MockCounts) -> io::Result<Option<Upstream
             return Ok(Some(Upstream {
                 requests: counts.requests.saturating_sub(before.requests),
                 cancelled: counts.cancelled.saturating_sub(before.cancelled),
-                connections: counts
-                    .connections_accepted
-                    .saturating_sub(before.connections_accepted),
+                connections: connections.saturating_sub(asked),
                 left_open: counts.streams_open,
                 quiet_after_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
             }));
