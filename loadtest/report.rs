@@ -176,14 +176,15 @@ pub fn write_ratios(ratios: &[Ratio], out: &mut dyn Write) -> io::Result<()> {
     for ratio in ratios {
         writeln!(
             out,
-            "{:<22} {:<24} {:>10} {:>10.2}  ({:.2} to {:.2})  {:>6}",
+            "{:<22} {:<24} {:>10} {:>10.2}  ({:.2} to {:.2})  {:>6} {}",
             ratio.plan,
             ratio.what,
             ratio.through,
             ratio.median,
             ratio.least,
             ratio.most,
-            ratio.over_first.map_or(String::new(), |over| format!("x {over:.2}"))
+            ratio.over_first.map_or(String::new(), |over| format!("x {over:.2}")),
+            ratio.added.map_or(String::new(), |added| format!("{added:+.1}"))
         )?;
     }
     Ok(())

@@ -10,8 +10,8 @@ use ringway::units::Moment;
 use serde::Serialize;
 
 use crate::client;
-use crate::client::Destination;
 use crate::client::Job;
+use crate::client::destination::Destination;
 use crate::measure::process::Reading;
 use crate::measure::tally::Counts;
 use crate::measure::tally::Spread;
