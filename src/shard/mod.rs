@@ -26,6 +26,7 @@ use crate::record::counters::Retirement;
 use crate::record::counters::ShardCounter;
 use crate::ring::clock;
 use crate::ring::listen::Outbox;
+use crate::ring::turn;
 use crate::shard::state::State;
 use crate::units::Moment;
 use crate::units::ShardId;
@@ -81,13 +82,18 @@ impl Shard {
     /// Takes over a publication: requests that begin from now on see it, those in flight keep theirs.
     fn adopt(&self, publication: Publication) {
         let Publication { snapshot, phase } = publication;
-        self.page.set(ShardCounter::AdoptedSnapshot, snapshot.number);
-        let is_draining = phase == Phase::Draining;
-        self.page.set(ShardCounter::Draining, u64::from(is_draining));
         self.state.with(|own| own.world = Some(Rc::new(World { snapshot, phase })));
-        if is_draining {
+        if phase == Phase::Draining {
             drain::close_idle(self);
         }
+    }
+
+    /// Tells control that what was published is in force: the shard listens, or has stopped to.
+    fn acknowledge(&self) {
+        let world = self.world();
+        self.page.set(ShardCounter::Turns, turn::counts().0);
+        self.page.set(ShardCounter::AdoptedSnapshot, world.snapshot.number);
+        self.page.set(ShardCounter::Draining, u64::from(!world.is_serving()));
     }
 
     /// By when what is sent must have been read.

@@ -1,5 +1,6 @@
 //! How a shard starts and what it does beside serving: it adopts worlds, takes connections, looks after its pool.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -102,13 +103,15 @@ pub fn run(setup: Setup, started: mpsc::Sender<Started>) {
         limits::close_here(useless);
     }
     let driver = ring.driver();
-    let outcome = ring.run(serve(setup, driver, started.clone()));
-    if let Err(error) = outcome {
-        tell(Err(error));
-    }
+    let Err(error) = ring.run(serve(setup, driver, started.clone()));
+    tell(Err(error));
 }
 
-async fn serve(setup: Setup, driver: String, started: mpsc::Sender<Started>) -> Result<(), String> {
+async fn serve(
+    setup: Setup,
+    driver: String,
+    started: mpsc::Sender<Started>,
+) -> Result<Infallible, String> {
     let Setup { id, mut inlet, pages, records, inbox, outboxes, connections_max, .. } = setup;
     let page = pages.get(id.index()).cloned().ok_or("a shard without a page")?;
     let shard = Rc::new(Shard {
@@ -132,6 +135,8 @@ async fn serve(setup: Setup, driver: String, started: mpsc::Sender<Started>) -> 
     let bound = listener.address().map_err(|error| error.to_string())?;
     started.send(Started { id, outcome: Ok((bound, driver)) }).ok();
 
+    shard.acknowledge();
+
     let own = Rc::clone(&shard);
     let inbox = Inbox::from_fd(inbox).map_err(|error| error.to_string())?;
     task::spawn(async move { take_handed(&own, inbox).await });
@@ -142,27 +147,21 @@ async fn serve(setup: Setup, driver: String, started: mpsc::Sender<Started>) -> 
             tick(&own);
         }
     });
-    let mut door = Some(listener);
-    let own = Rc::clone(&shard);
-    let mut listening = Box::pin(async move {
-        if let Some(listener) = door.take() {
-            listen(&own, listener).await;
-        }
-    });
     // The listener lives as long as the shard serves: dropping it refuses new connections.
-    while shard.world().is_serving() {
+    let mut listening = Some(Box::pin(listen(Rc::clone(&shard), listener)));
+    loop {
         let mut adopting = std::pin::pin!(adopt_next(&shard, &inlet, &mut bell, bell_fd));
         poll_fn(|cx| {
-            if listening.as_mut().poll(cx).is_ready() {
-                return Poll::Pending;
+            if let Some(listening) = &mut listening {
+                let Poll::Pending = listening.as_mut().poll(cx);
             }
             adopting.as_mut().poll(cx)
         })
         .await;
-    }
-    drop(listening);
-    loop {
-        adopt_next(&shard, &inlet, &mut bell, bell_fd).await;
+        if !shard.world().is_serving() {
+            listening = None;
+        }
+        shard.acknowledge();
     }
 }
 
@@ -183,10 +182,10 @@ async fn adopt_next(shard: &Shard, inlet: &Inlet, bell: &mut Readiness, bell_fd:
     }
 }
 
-async fn listen(shard: &Rc<Shard>, mut listener: Listener) {
+async fn listen(shard: Rc<Shard>, mut listener: Listener) -> Infallible {
     let mut is_exhausted = false;
     loop {
-        let pause = accept::take_waiting(&listener, |fd, _| enter(shard, fd));
+        let pause = accept::take_waiting(&listener, |fd, _| enter(&shard, fd));
         match pause {
             Pause::Empty => {
                 is_exhausted = false;
