@@ -125,7 +125,7 @@ fn an_event_larger_than_every_buffer_passes() {
     let upstream = Upstream::start();
     let gateway = Setup::one(&upstream.url(), "").start();
     let (mut client, mut server) = stream(&upstream, &gateway);
-    let event = format!("data: {}\n\n", "0123456789abcdef".repeat(12_000));
+    let event = format!("data: {}\n\n", "0123456789abcdef".repeat(20_000));
     assert!(event.len() > 3 * (64 << 10));
     let sent = event.clone();
     let sending = std::thread::spawn(move || {

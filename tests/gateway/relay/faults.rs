@@ -77,7 +77,11 @@ fn a_stream_that_dies_ends_with_an_error_event_and_without_done() {
         server.send(chunk("data: one\n\ndata: half an ev"));
         client.head();
         client.await_content("data: one\n\n");
-        if is_reset { server.reset() } else { drop(server) }
+        if is_reset {
+            server.reset()
+        } else {
+            drop(server)
+        }
         let mut rest = Vec::new();
         while let Some(chunk) = client.chunk() {
             rest.extend_from_slice(&chunk);
@@ -134,8 +138,10 @@ fn a_stream_that_dies_after_done_is_complete() {
 fn a_truncated_answer_is_visibly_broken() {
     let upstream = Upstream::start();
     let gateway = Setup::one(&upstream.url(), "").start();
-    for head in ["content-length: 100\r\n\r\n{\"half\":", "transfer-encoding: chunked\r\n\r\n8\r\n{\"half\":\r\n"]
-    {
+    for head in [
+        "content-length: 100\r\n\r\n{\"half\":",
+        "transfer-encoding: chunked\r\n\r\n8\r\n{\"half\":\r\n",
+    ] {
         for version in ["1.1", "1.0"] {
             let mut client = gateway.client();
             client.send(chat("m", "").replace("HTTP/1.1", &format!("HTTP/{version}")));
@@ -202,7 +208,8 @@ fn an_endpoint_that_is_down_is_skipped_when_nothing_was_sent() {
     let (dead, alive) = (Upstream::start(), Answering::saying("{}"));
     let gone = dead.url();
     drop(dead);
-    let endpoints = format!("endpoints = [{{ url = \"{gone}\" }}, {{ url = \"{}\" }}]", alive.url());
+    let endpoints =
+        format!("endpoints = [{{ url = \"{gone}\" }}, {{ url = \"{}\" }}]", alive.url());
     let config = one("x", "");
     let config = config.replace("endpoints = [{ url = \"x\" }]", &endpoints);
     let gateway = Setup::new(config).start();

@@ -143,7 +143,8 @@ fn an_early_answer_before_a_close_comes_through() {
     client.send(post("/v1/chat/completions", &body));
     let mut server = upstream.connection();
     server.head();
-    server.send("HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}");
+    server
+        .send("HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}");
     server.half_close();
     let answer = client.message();
     assert_eq!((answer.status(), answer.text()), (413, "{}"));
@@ -213,8 +214,33 @@ fn a_half_closed_slow_reader_gets_everything() {
     server.send(ok(&body));
     // The gateway has passed it on to the system, which holds most of it.
     gateway.await_metric("ringway_requests_total", &[("model", "m"), ("status", "200")], 1);
-    let answer = client.message();
+    let answer = client.final_message();
     assert!(answer.body == body.as_bytes(), "{} of {} bytes", answer.body.len(), body.len());
     let mut end = [0];
     assert_eq!(client.stream().read(&mut end).expect("an orderly end"), 0);
+}
+
+/// The connection closes after the answer, but not before all of it was read.
+#[test]
+fn a_closing_slow_reader_gets_everything() {
+    let upstream = Upstream::start();
+    let gateway = Setup::one(&upstream.url(), "").start();
+    for version in ["HTTP/1.1", "HTTP/1.0"] {
+        let mut client = gateway.client();
+        client.send(
+            chat("m", "").replace("HTTP/1.1", version).replace("host", "connection: close\r\nhost"),
+        );
+        let (server, _) = upstream.request();
+        let pouring = pour(server);
+        let head = client.head();
+        assert_eq!(head.field("connection"), Some("close"));
+        for block in 0..BLOCKS {
+            if block % 64 == 0 {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            assert!(client.take(64 << 10) == pattern(block), "block {block} is not as it was sent");
+        }
+        pouring.join().expect("no panic").expect("all was taken");
+        client.must_close();
+    }
 }
