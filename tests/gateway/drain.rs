@@ -160,7 +160,7 @@ fn nothing_that_was_let_in_is_lost() {
                     if !client.has_more() {
                         return answered;
                     }
-                    let answer = client.message();
+                    let answer = client.final_message();
                     assert_eq!((answer.status(), answer.text()), (200, "{}"));
                     answered += 1;
                     if answer.field("connection") == Some("close") {

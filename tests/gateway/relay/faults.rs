@@ -62,7 +62,7 @@ fn it_dies_in_its_head() {
     server.send("HTTP/1.1 200 OK\r\ncontent-le");
     drop(server);
     assert_eq!(client.message().status(), 502);
-    assert_eq!(gateway.metric("ringway_faults_total", &[("whose", "upstream")]), 1);
+    gateway.await_metric("ringway_faults_total", &[("whose", "upstream")], 1);
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn an_endpoint_that_is_down_is_skipped_when_nothing_was_sent() {
     }
     assert_eq!(alive.asked().len(), 6);
     assert!(gateway.metric("ringway_requests_repeated_total", &[("model", "m")]) >= 2);
-    assert_eq!(gateway.metric("ringway_requests_total", &[("model", "m"), ("status", "200")]), 6);
+    gateway.await_metric("ringway_requests_total", &[("model", "m"), ("status", "200")], 6);
 }
 
 #[test]

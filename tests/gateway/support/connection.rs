@@ -193,6 +193,17 @@ impl Connection {
         Message { head, body }
     }
 
+    /// The next message that is no interim response. A client that has half-closed is told `100 Continue` to find out
+    /// whether it is still there.
+    pub(crate) fn final_message(&mut self) -> Message {
+        loop {
+            let message = self.message();
+            if message.status() >= 200 {
+                return message;
+            }
+        }
+    }
+
     /// What follows a head.
     pub(crate) fn body(&mut self, head: &Head) -> Vec<u8> {
         let is_response = head.line.starts_with("HTTP/");

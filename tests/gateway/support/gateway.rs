@@ -50,8 +50,7 @@ impl Setup {
         // A single shard would be pinned to the first CPU, and that of all tests to the same.
         let cpus = thread::available_parallelism().map_or(1, usize::from);
         let cpu = TURN.fetch_add(1, Ordering::Relaxed) % cpus;
-        let variables =
-            vec![("RINGWAY_SHARDS", "1".to_owned()), ("RINGWAY_CPUS", cpu.to_string())];
+        let variables = vec![("RINGWAY_SHARDS", "1".to_owned()), ("RINGWAY_CPUS", cpu.to_string())];
         Self { listen: String::new(), rest: rest.into(), variables, shell: None }
     }
 
