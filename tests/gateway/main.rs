@@ -6,3 +6,6 @@ mod support;
 mod drain;
 mod http1;
 mod relay;
+mod reload;
+mod requests;
+mod shards;
