@@ -3,9 +3,12 @@
 
 mod support;
 
+mod admin;
+mod cli;
 mod drain;
 mod http1;
 mod relay;
 mod reload;
 mod requests;
 mod shards;
+mod tls;

@@ -149,7 +149,9 @@ fn the_list_of_models() {
     for id in ["plain", "renamed", "claude@1", "claude@2"] {
         assert!(ids.contains(&id.into()), "{id} is not in {ids:?}");
     }
-    for (path, id) in [("plain", "plain"), ("short", "renamed"), ("claude@1", "claude@1")] {
+    for (path, id) in
+        [("plain", "plain"), ("short", "renamed"), ("claude@1", "claude"), ("claude@2", "claude@2")]
+    {
         client.send(get(&format!("/v1/models/{path}")));
         let one = client.message();
         assert_eq!((one.status(), &one.json()["id"]), (200, &id.into()));
@@ -235,7 +237,7 @@ fn wrong_methods_and_paths() {
         ("GET", "/v1/chat/completions", "POST"),
         ("HEAD", "/v1/chat/completions", "POST"),
         ("PUT", "/v1/embeddings", "POST"),
-        ("OPTIONS", "/v1/messages", "POST"),
+        ("OPTIONS", "/v1/responses", "POST"),
         ("DELETE", "/v1/models", "GET, HEAD"),
         ("POST", "/v1/models/plain", "GET, HEAD"),
         ("GET", "/v1/models/plain/invoke", "POST"),

@@ -2,6 +2,7 @@
 
 pub(crate) mod connection;
 pub(crate) mod gateway;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 
 pub(crate) use connection::Connection;

@@ -150,6 +150,27 @@ impl Gateway {
             }
         };
         command.arg("serve").arg("--config").arg(&config);
+        Self::launch(command, setup, listen, admin, folder)
+    }
+
+    /// Without a config, at its fixed addresses.
+    pub(crate) fn demo() -> Self {
+        let local = Ipv4Addr::LOCALHOST;
+        let (listen, admin) = ((local, 8080).into(), (local, 9090).into());
+        let folder = fresh_folder(fresh_ip());
+        let mut gateway =
+            Self::launch(Command::new(BINARY), &Setup::new(""), listen, admin, folder);
+        gateway.await_ready();
+        gateway
+    }
+
+    fn launch(
+        mut command: Command,
+        setup: &Setup,
+        listen: SocketAddr,
+        admin: SocketAddr,
+        folder: PathBuf,
+    ) -> Self {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RINGWAY_")) {
             command.env_remove(name);
         }

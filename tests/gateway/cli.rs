@@ -1,0 +1,183 @@
+//! What is typed, and what is said to it.
+
+use std::net::TcpListener;
+use std::process::Command;
+use std::process::Output;
+
+use crate::support::gateway::BINARY;
+use crate::support::gateway::fresh_folder;
+use crate::support::gateway::fresh_ip;
+use crate::support::*;
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(BINARY).args(arguments).output().expect("the binary runs")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("it ended by itself")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Checks a config of this text; the file is gone afterwards.
+fn check(text: &str) -> (i32, String) {
+    let folder = fresh_folder(fresh_ip());
+    let path = folder.join("ringway.toml");
+    std::fs::write(&path, text).expect("a file");
+    let output = run(&["check", "--config", path.to_str().expect("UTF-8")]);
+    std::fs::remove_dir_all(folder).ok();
+    (code(&output), out(&output) + &err(&output))
+}
+
+#[test]
+fn help_fits_on_a_screen() {
+    let output = run(&["--help"]);
+    assert_eq!(code(&output), 0);
+    let text = out(&output);
+    assert!(text.lines().count() <= 30 && text.lines().all(|line| line.len() <= 120), "{text}");
+    for word in ["serve", "check", "explain", "mock", "--config"] {
+        assert!(text.contains(word), "{word}");
+    }
+    let output = run(&["--version"]);
+    assert_eq!((code(&output), out(&output).starts_with("ringway ")), (0, true));
+}
+
+#[test]
+fn what_cannot_be_typed_is_said_with_64() {
+    for (arguments, said) in [
+        (&["sevre"][..], "serve"),
+        (&["check"], "--config"),
+        (&["serve", "--port", "1"], "--config"),
+        (&["mock", "--listen", "here"], "ADDRESS:PORT"),
+        (&["serve", "--config"], "--config"),
+    ] {
+        let output = run(arguments);
+        assert_eq!(code(&output), 64, "{arguments:?}");
+        assert!(err(&output).contains(said), "{arguments:?}: {}", err(&output));
+        assert_eq!(err(&output).lines().count(), 1, "{}", err(&output));
+    }
+}
+
+#[test]
+fn a_good_config_is_good() {
+    let (code, said) = check(&one("http://127.0.0.1:1", ""));
+    assert_eq!(code, 0, "{said}");
+}
+
+#[test]
+fn a_typo_is_found_and_what_was_meant_is_said() {
+    let good = one("http://127.0.0.1:1", "");
+    for (typo, expected) in [
+        (good.replace("upstream = \"u\"", "upstream = \"uu\""), "no upstream is called \"uu\""),
+        (good.replace("upstream = \"u\"", "upstraem = \"u\""), "did you mean \"upstream\""),
+        (good.replace("[[model]]", "[[modle]]"), "did you mean \"model\""),
+        (good.replace("\"openai\"", "\"opnai\""), "openai"),
+        (good.replace("http://", "htp://"), "http"),
+        (good.replace("name = \"m\"", "name = 5"), "name"),
+        (good.replace("[[model]]", "[[model]"), ""),
+    ] {
+        assert_ne!(typo, good);
+        let (code, said) = check(&typo);
+        assert_eq!(code, 78, "{said}");
+        assert!(said.contains(expected), "{expected}: {said}");
+        assert!(said.contains("ringway.toml:"), "it says where: {said}");
+    }
+}
+
+#[test]
+fn serve_refuses_a_wrong_config_in_the_same_words() {
+    let wrong = one("http://127.0.0.1:1", "").replace("upstream = \"u\"", "upstream = \"uu\"");
+    let mut gateway = Gateway::begin(&Setup::new(wrong));
+    assert_eq!(gateway.await_end().code(), Some(78));
+    gateway.await_log("no upstream is called \"uu\"");
+    let output = run(&["serve", "--config", "/nothing/here.toml"]);
+    assert_eq!(code(&output), 78, "{}", err(&output));
+    assert!(err(&output).contains("/nothing/here.toml"), "{}", err(&output));
+}
+
+#[test]
+fn explain_answers_without_a_gateway() {
+    let output = run(&["explain", "--model", "demo"]);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    assert!(out(&output).contains("relayed"), "{}", out(&output));
+    let output = run(&["explain", "--model", "none", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&json["outcome"], &json["status"]), (&"refused".into(), &404.into()));
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let ip = fresh_ip();
+    let folder = fresh_folder(ip);
+    let path = folder.join("ringway.toml");
+    for (taken, word) in [(8080, "listen on"), (9090, "admin address")] {
+        let _taken = TcpListener::bind((ip, taken)).expect("an address");
+        let text = format!(
+            "[listen]\naddress = \"{ip}:8080\"\n[admin]\naddress = \"{ip}:9090\"\n{}",
+            one("http://127.0.0.1:1", "")
+        );
+        std::fs::write(&path, text).expect("a file");
+        let output = run(&["serve", "--config", path.to_str().expect("UTF-8")]);
+        assert_eq!(code(&output), 71, "{}", err(&output));
+        let said = err(&output);
+        assert!(said.contains(word) && said.contains(&format!("{ip}:{taken}")), "{said}");
+    }
+    std::fs::remove_dir_all(folder).ok();
+}
+
+/// What a newcomer types first. The ports are fixed, so this is the one test that needs them free.
+#[test]
+fn without_a_config_there_is_a_demo() {
+    let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    if !(free(8080) && free(9090)) {
+        return;
+    }
+    let mut gateway = Gateway::demo();
+    let answer = gateway.ask(chat("demo", ""));
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.json()["object"], "chat.completion");
+    let answer = gateway.ask(chat("demo", ",\"stream\":true"));
+    assert!(answer.text().ends_with("data: [DONE]\n\n"), "{}", answer.text());
+    gateway.await_log("curl -N http://127.0.0.1:8080/v1/chat/completions");
+    gateway.await_log("127.0.0.1:9090");
+    gateway.signal("TERM");
+    assert_eq!(gateway.await_end().code(), Some(0));
+}
+
+#[test]
+fn the_mock_serves_alone() {
+    let ip = fresh_ip();
+    let mut mock = Command::new(BINARY)
+        .args(["mock", "--listen", &format!("{ip}:8081")])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let address = (ip, 8081).into();
+    await_true("it listens", || {
+        std::net::TcpStream::connect(address).map(drop).map_err(|error| error.to_string())
+    });
+    let gateway = Setup::one(&format!("http://{address}"), "").start();
+    assert_eq!(gateway.ask(chat("m", "")).status(), 200);
+    // A client that leaves in the middle of a stream: the mock must see it.
+    let request = chat("m", ",\"stream\":true")
+        .replace("host:", "x-mock-events: 100000\r\nx-mock-gap-ms: 20\r\nhost:");
+    let mut client = gateway.client();
+    client.send(request);
+    client.head();
+    client.chunk();
+    drop(client);
+    await_true("the mock has seen the cancel", || {
+        let mut stats = Connection::to(address);
+        stats.send(get("/mock/stats"));
+        let stats = stats.message();
+        if stats.json()["cancelled"] == 1 { Ok(()) } else { Err(stats.text().to_owned()) }
+    });
+    mock.kill().ok();
+    mock.wait().ok();
+}

@@ -1,0 +1,196 @@
+//! TLS in front of a model server: certificates made for the test, and a terminator that passes plain bytes on.
+
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::net::Shutdown;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use rcgen::BasicConstraints;
+use rcgen::CertificateParams;
+use rcgen::IsCa;
+use rcgen::Issuer;
+use rcgen::KeyPair;
+use rustls::ServerConfig;
+use rustls::ServerConnection;
+use rustls::pki_types::PrivateKeyDer;
+
+/// Who vouches for servers.
+pub(crate) struct Authority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let pem = params.self_signed(&key).expect("a certificate").pem();
+        Self { pem, issuer: Issuer::new(params, key) }
+    }
+
+    /// Writes its certificate, for `ca = "PATH"`.
+    pub(crate) fn write(&self, path: &Path) {
+        std::fs::write(path, &self.pem).expect("a file");
+    }
+
+    fn config_for(&self, name: &str) -> ServerConfig {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .expect("a certificate with its key")
+    }
+}
+
+/// How the terminator ends a connection whose plain side has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It says so in TLS, as it must.
+    Announced,
+    /// It closes the connection below, as somebody on the way could.
+    Cut,
+}
+
+/// A terminator.
+pub(crate) struct Front {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    names: Arc<Mutex<Vec<Option<String>>>>,
+    handshakes: Arc<AtomicUsize>,
+}
+
+impl Front {
+    /// Stands before `plain` with a certificate for `name`.
+    pub(crate) fn start(
+        authority: &Authority,
+        name: &str,
+        plain: SocketAddr,
+        ending: Ending,
+    ) -> Self {
+        let config = Arc::new(authority.config_for(name));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("an address");
+        let address = listener.local_addr().expect("an address");
+        let names = Arc::new(Mutex::new(Vec::new()));
+        let handshakes = Arc::new(AtomicUsize::new(0));
+        let (asked, done) = (Arc::clone(&names), Arc::clone(&handshakes));
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (config, asked, done) =
+                    (Arc::clone(&config), Arc::clone(&asked), Arc::clone(&done));
+                thread::spawn(move || {
+                    // A client that refuses the certificate ends it here; the test sees that at the gateway.
+                    let Ok(tls) = shake(&config, &stream) else { return };
+                    asked
+                        .lock()
+                        .expect("only appended to")
+                        .push(tls.server_name().map(str::to_owned));
+                    done.fetch_add(1, Ordering::SeqCst);
+                    pass(tls, &stream, plain, ending).ok();
+                });
+            }
+        });
+        Self { address, names, handshakes }
+    }
+
+    /// The names that clients asked for, by connection.
+    pub(crate) fn names(&self) -> Vec<Option<String>> {
+        self.names.lock().expect("only appended to").clone()
+    }
+
+    /// How many connections there were.
+    pub(crate) fn handshakes(&self) -> usize {
+        self.handshakes.load(Ordering::SeqCst)
+    }
+}
+
+fn shake(config: &Arc<ServerConfig>, mut stream: &TcpStream) -> io::Result<ServerConnection> {
+    let mut tls = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+    while tls.is_handshaking() {
+        tls.complete_io(&mut stream)?;
+    }
+    Ok(tls)
+}
+
+/// Passes bytes both ways until both sides have ended.
+fn pass(
+    tls: ServerConnection,
+    stream: &TcpStream,
+    plain: SocketAddr,
+    ending: Ending,
+) -> io::Result<()> {
+    let plain = TcpStream::connect(plain)?;
+    plain.set_nodelay(true)?;
+    let tls = Arc::new(Mutex::new(tls));
+    let (down_tls, down_plain) = (Arc::clone(&tls), plain.try_clone()?);
+    let down_stream = stream.try_clone()?;
+    let down = thread::spawn(move || pass_down(&down_tls, &down_stream, &down_plain, ending));
+    let mut room = vec![0; 32 << 10];
+    // Content may have come together with the end of the handshake.
+    let mut count = 0;
+    loop {
+        let mut records = &room[..count];
+        let mut content = Vec::new();
+        let is_over = {
+            let mut tls = tls.lock().expect("no test has failed here");
+            loop {
+                let state = tls.process_new_packets().map_err(io::Error::other)?;
+                let start = content.len();
+                content.resize(start + state.plaintext_bytes_to_read(), 0);
+                tls.reader().read_exact(&mut content[start..])?;
+                if records.is_empty() {
+                    break state.peer_has_closed();
+                }
+                tls.read_tls(&mut records)?;
+            }
+        };
+        { &plain }.write_all(&content).ok();
+        if !is_over {
+            count = { stream }.read(&mut room).unwrap_or(0);
+        }
+        if is_over || count == 0 {
+            plain.shutdown(Shutdown::Write).ok();
+            break;
+        }
+    }
+    down.join().unwrap_or(Ok(()))
+}
+
+fn pass_down(
+    tls: &Mutex<ServerConnection>,
+    mut stream: &TcpStream,
+    mut plain: &TcpStream,
+    ending: Ending,
+) -> io::Result<()> {
+    let mut room = vec![0; 32 << 10];
+    loop {
+        let count = plain.read(&mut room).unwrap_or(0);
+        let mut tls = tls.lock().expect("no test has failed here");
+        tls.writer().write_all(&room[..count])?;
+        if count == 0 && ending == Ending::Announced {
+            tls.send_close_notify();
+        }
+        while tls.wants_write() {
+            tls.write_tls(&mut stream)?;
+        }
+        if count == 0 {
+            return stream.shutdown(Shutdown::Write);
+        }
+    }
+}
