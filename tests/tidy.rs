@@ -183,9 +183,10 @@ fn every_knob_is_documented() {
 }
 
 #[test]
-fn every_metric_is_documented() {
-    let reference = file("src/control/metrics/reference.rs");
-    expect_none(laws::metrics(&reference, &page("src/control/METRICS.md")));
+fn every_metric_and_every_fault_is_documented() {
+    let table = page("src/control/METRICS.md");
+    expect_none(laws::metrics(&file("src/control/metrics/reference.rs"), &table));
+    expect_none(laws::faults(&file("src/record/fault.rs"), &table));
 }
 
 #[test]

@@ -121,10 +121,18 @@ fn a_metric_that_is_not_in_the_table() {
 }
 
 #[test]
+fn a_fault_that_is_not_in_the_table() {
+    let code = File::new("a.rs", "pub enum Fault {\n Gone => \"gone\",\n}\nf(\"other\")");
+    holds(laws::faults(&code, "| `gone` | client |\n| `ringway_a_total` | Of a. |"));
+    breaks(laws::faults(&code, "| `lost` | client |"), "gone: in the code");
+    breaks(laws::faults(&code, "| `lost` | client |"), "lost: in the table");
+}
+
+#[test]
 fn a_key_that_is_not_in_the_table() {
     let read = File::new(
         "read.rs",
-        "\nfn a() {\nlet known = [\"b\", \"c\"];\n}\nfn c() {\nrefuse_unknown(&[\"d\"], x)\n}",
+        "\nfn a() {\nlet known = [\"b\", \"c\"];\nrefuse_unknown(&known)\n}\nfn c() {\nrefuse_unknown(&[\"d\"], x)\n}",
     );
     let places = &[("a", "a."), ("c", "a.c.")];
     holds(laws::keys(&read, "| `a.b` |\n| `a.c.d` |\n", places));

@@ -196,21 +196,30 @@ pub fn knobs(files: &[File], table: &str) -> Vec<String> {
 
 /// Every metric of the reference in the code is in the table with its help, and the table has no other.
 pub fn metrics(reference: &File, table: &str) -> Vec<String> {
-    let is_name = |text: &&String| {
-        ["ringway_", "gen_ai_", "process_"].iter().any(|start| text.starts_with(start))
-            && text.chars().all(is_word)
-    };
-    let found: BTreeSet<&str> =
-        reference.quotes.iter().filter(is_name).map(String::as_str).collect();
-    let rows: BTreeSet<&str> =
-        rows(table).filter(|name| found.contains(name) || name.contains('_')).collect();
+    let quotes: Vec<&str> = reference.quotes.iter().map(String::as_str).collect();
+    let found = quotes.iter().copied().filter(|text| is_metric(text)).collect();
+    let rows = rows(table).filter(|name| is_metric(name)).collect();
     let mut wrong = differ("the code", found, rows, "the table of metrics");
-    for pair in reference.quotes.windows(2).filter(|pair| is_name(&&pair[0])) {
-        if !table.contains(&pair[1]) {
+    for pair in quotes.windows(2).filter(|pair| is_metric(pair[0])) {
+        if !table.contains(pair[1]) {
             wrong.push(format!("{}: the table does not say: {}", pair[0], pair[1]));
         }
     }
     wrong
+}
+
+fn is_metric(text: &str) -> bool {
+    let starts = ["ringway_", "gen_ai_", "process_"];
+    starts.iter().any(|start| text.starts_with(start)) && text.chars().all(is_word)
+}
+
+/// Every fault is in the table, and the table has no other.
+pub fn faults(code: &File, table: &str) -> Vec<String> {
+    let inside = code.text.split_once("pub enum Fault {").map_or("", |(_, rest)| rest);
+    let list = File::new("list.rs", inside.split_once("}\n").map_or("", |(list, _)| list));
+    let found = list.quotes.iter().map(String::as_str).collect();
+    let rows = rows(table).filter(|name| !is_metric(name)).collect();
+    differ("the code", found, rows, "the table of faults")
 }
 
 /// Every key that the config reads is in the table, and the table has no other. `places` says under which names the
@@ -218,13 +227,13 @@ pub fn metrics(reference: &File, table: &str) -> Vec<String> {
 pub fn keys(read: &File, table: &str, places: &[(&str, &str)]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut found = BTreeSet::new();
-    for part in read.text.split("\nfn ").chain(read.text.split("\npub(crate) fn ").skip(1)) {
+    for part in read.text.replace("\npub(crate) fn ", "\nfn ").split("\nfn ").skip(1) {
         let name = part.split('(').next().unwrap_or_default();
         let known = ["let known = [", "refuse_unknown(&["].iter().find_map(|start| {
             let list = part.split_once(start)?.1;
             Some(list.split_once(']')?.0)
         });
-        let Some(known) = known.filter(|_| name.chars().all(is_word)) else { continue };
+        let Some(known) = known.filter(|_| part.contains("refuse_unknown(")) else { continue };
         let places: Vec<&str> =
             places.iter().filter(|(function, _)| *function == name).map(|(_, at)| *at).collect();
         if places.is_empty() {
