@@ -73,6 +73,10 @@ fn a_file_that_nobody_declares() {
     let target = ("tests/fuzz/t/x.rs", "#[path = \"../checks.rs\"]\nmod checks;");
     breaks(laws::adopted(&files(&[target, ("tests/fuzz/checks.rs", "")])), "tests/fuzz/t/x.rs");
     assert_eq!(laws::adopted(&files(&[target, ("tests/fuzz/checks.rs", "")])).len(), 1);
+    let bench = ("bench/wire.rs", "mod harness;");
+    let manifest_of_bench = ("Cargo.toml", "path = \"bench/wire.rs\"");
+    holds(laws::adopted(&files(&[manifest_of_bench, bench, ("bench/harness.rs", "")])));
+    breaks(laws::adopted(&files(&[bench, ("bench/harness.rs", "")])), "bench/harness.rs");
     breaks(laws::adopted(&files(&[lib, ("src/b.rs", "")])), "src/b.rs");
     breaks(laws::adopted(&files(&[lib, ("src/c/mod.rs", "")])), "src/c/mod.rs");
     breaks(laws::adopted(&files(&[manifest, ("tests/y.rs", "")])), "tests/y.rs");

@@ -109,8 +109,12 @@ pub fn adopted(files: &[File]) -> Vec<String> {
             _ => (folder, name.trim_end_matches(".rs")),
         };
         let parents = ["mod.rs", "lib.rs", "main.rs"].map(|parent| format!("{folder}/{parent}"));
+        // A target of a manifest declares the files beside it.
+        let is_beside =
+            |path: &str| path.rsplit_once('/').is_some_and(|(place, _)| place == folder);
         let declared = files.iter().any(|other| {
-            (parents.contains(&other.path) || other.path == format!("{folder}.rs"))
+            let is_target = named.contains(&other.path) && is_beside(&other.path);
+            (is_target || parents.contains(&other.path) || other.path == format!("{folder}.rs"))
                 && other.code.lines().any(|line| line.ends_with(&format!("mod {module};")))
         });
         let is_root = ["src/lib.rs", "src/main.rs"].contains(&file.path.as_str());
