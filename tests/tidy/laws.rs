@@ -5,20 +5,20 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// A module of the library, and the modules it may import.
-pub type MayImport = (&'static str, &'static str);
+pub(crate) type MayImport = (&'static str, &'static str);
 
 /// A word, the places where it may stand, and why nowhere else.
-pub type Word = (&'static str, &'static str, &'static str);
+pub(crate) type Word = (&'static str, &'static str, &'static str);
 
 /// Names that whoever opens the folder sees.
-pub fn root(seen: &[String], promised: &[&str]) -> Vec<String> {
+pub(crate) fn root(seen: &[String], promised: &[&str]) -> Vec<String> {
     let seen: BTreeSet<&str> =
         seen.iter().map(String::as_str).filter(|name| !name.starts_with('.')).collect();
     differ("the root", seen, promised.iter().copied().collect(), "the promise")
 }
 
 /// `use crate::x::..` one path a line, and only what the table allows.
-pub fn imports(files: &[File], table: &[MayImport]) -> Vec<String> {
+pub(crate) fn imports(files: &[File], table: &[MayImport]) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in files.iter().filter(|file| file.path.starts_with("src/") && file.is_rust()) {
         let module = file.module().unwrap_or_default();
@@ -47,7 +47,7 @@ pub fn imports(files: &[File], table: &[MayImport]) -> Vec<String> {
 }
 
 /// What the load tester takes from the library.
-pub fn borrowed(files: &[File], allowed: &str) -> Vec<String> {
+pub(crate) fn borrowed(files: &[File], allowed: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in files.iter().filter(|file| file.is_rust() && file.path.starts_with("loadtest/")) {
         for (number, line) in file.lines() {
@@ -76,7 +76,7 @@ fn is_word(c: char) -> bool {
 }
 
 /// Words that have one home.
-pub fn words(files: &[File], table: &[Word]) -> Vec<String> {
+pub(crate) fn words(files: &[File], table: &[Word]) -> Vec<String> {
     let mut wrong = Vec::new();
     let is_ours = |file: &&File| file.is_rust() && file.is_in("src/ loadtest/");
     for file in files.iter().filter(is_ours).filter(|file| !file.path.ends_with("/tests.rs")) {
@@ -89,7 +89,7 @@ pub fn words(files: &[File], table: &[Word]) -> Vec<String> {
 }
 
 /// The first line says what lives in the file.
-pub fn introduced(files: &[File]) -> Vec<String> {
+pub(crate) fn introduced(files: &[File]) -> Vec<String> {
     let silent = files.iter().filter(|file| file.is_rust() && !file.text.starts_with("//! "));
     silent
         .map(|file| format!("{}: the first line does not say what lives here", file.path))
@@ -97,7 +97,7 @@ pub fn introduced(files: &[File]) -> Vec<String> {
 }
 
 /// Every file is a module of its folder, or named in a manifest, or by path.
-pub fn adopted(files: &[File]) -> Vec<String> {
+pub(crate) fn adopted(files: &[File]) -> Vec<String> {
     let mut wrong = Vec::new();
     let names = files.iter().filter(|file| file.is_rust() || file.path.ends_with("Cargo.toml"));
     let named: BTreeSet<String> = names.flat_map(named_paths).collect();
@@ -141,7 +141,7 @@ fn named_paths(file: &File) -> impl Iterator<Item = String> {
 }
 
 /// Files are short; those that are not have a reason, and those that have a reason are not short.
-pub fn length(files: &[File], most: usize, reasons: &[(&str, &str)]) -> Vec<String> {
+pub(crate) fn length(files: &[File], most: usize, reasons: &[(&str, &str)]) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in files.iter().filter(|file| file.is_rust()) {
         let lines = file.lines().count();
@@ -157,7 +157,7 @@ pub fn length(files: &[File], most: usize, reasons: &[(&str, &str)]) -> Vec<Stri
 }
 
 /// The modules of lib.rs in their order are the headings of the map in their order.
-pub fn map(lib: &str, map: &str) -> Vec<String> {
+pub(crate) fn map(lib: &str, map: &str) -> Vec<String> {
     let modules: Vec<&str> =
         lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     let headings: Vec<&str> = map.lines().filter_map(|line| line.strip_prefix("### ")).collect();
@@ -168,7 +168,7 @@ pub fn map(lib: &str, map: &str) -> Vec<String> {
 }
 
 /// The `RINGWAY_*` variables that code and scripts read or set.
-pub fn variables(files: &[File]) -> BTreeSet<&str> {
+pub(crate) fn variables(files: &[File]) -> BTreeSet<&str> {
     let mut found = BTreeSet::new();
     for file in files.iter().filter(|file| file.is_in("src/ loadtest/ bench/ tests/ .ci/")) {
         if file.path.starts_with("tests/tidy") || file.path.ends_with(".md") {
@@ -193,13 +193,13 @@ fn is_variable(text: &str) -> bool {
 }
 
 /// Every variable is in the table, and the table has no other.
-pub fn knobs(files: &[File], table: &str) -> Vec<String> {
+pub(crate) fn knobs(files: &[File], table: &str) -> Vec<String> {
     let rows: BTreeSet<&str> = rows(table).filter(|name| is_variable(name)).collect();
     differ("the code", variables(files), rows, "tuning/README.md")
 }
 
 /// Every metric of the reference in the code is in the table with its help, and the table has no other.
-pub fn metrics(reference: &File, table: &str) -> Vec<String> {
+pub(crate) fn metrics(reference: &File, table: &str) -> Vec<String> {
     let quotes: Vec<&str> = reference.quotes.iter().map(String::as_str).collect();
     let found = quotes.iter().copied().filter(|text| is_metric(text)).collect();
     let rows = rows(table).filter(|name| is_metric(name)).collect();
@@ -218,7 +218,7 @@ fn is_metric(text: &str) -> bool {
 }
 
 /// Every fault is in the table, and the table has no other.
-pub fn faults(code: &File, table: &str) -> Vec<String> {
+pub(crate) fn faults(code: &File, table: &str) -> Vec<String> {
     let inside = code.text.split_once("pub enum Fault {").map_or("", |(_, rest)| rest);
     let list = File::new("list.rs", inside.split_once("}\n").map_or("", |(list, _)| list));
     let found = list.quotes.iter().map(String::as_str).collect();
@@ -228,7 +228,7 @@ pub fn faults(code: &File, table: &str) -> Vec<String> {
 
 /// Every key that the config reads is in the table, and the table has no other. `places` says under which names the
 /// keys of a function of `read.rs` stand.
-pub fn keys(read: &File, table: &str, places: &[(&str, &str)]) -> Vec<String> {
+pub(crate) fn keys(read: &File, table: &str, places: &[(&str, &str)]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut found = BTreeSet::new();
     for part in read.text.replace("\npub(crate) fn ", "\nfn ").split("\nfn ").skip(1) {
@@ -261,7 +261,7 @@ fn rows(table: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The first block of TOML of a page is this file.
-pub fn quoted(page: &str, file: &str) -> Vec<String> {
+pub(crate) fn quoted(page: &str, file: &str) -> Vec<String> {
     let block = page.split_once("```toml\n").and_then(|(_, rest)| rest.split_once("```"));
     match block {
         Some((block, _)) if block == file => Vec::new(),
@@ -271,7 +271,7 @@ pub fn quoted(page: &str, file: &str) -> Vec<String> {
 }
 
 /// What is linked to is there: relative links of pages, from the page's own folder.
-pub fn links(files: &[File], is_there: impl Fn(&Path) -> bool) -> Vec<String> {
+pub(crate) fn links(files: &[File], is_there: impl Fn(&Path) -> bool) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in files.iter().filter(|file| file.path.ends_with(".md")) {
         let folder = Path::new(&file.path).parent().unwrap_or(Path::new(""));
