@@ -114,7 +114,7 @@ mod tests {
         }
     }
 
-    fn adopt_up_to(inlet: &Inlet, end: u64) {
+    fn read_to(inlet: &Inlet, end: u64) {
         let mut last = 0;
         while last < end {
             let Some(publication) = inlet.adopt() else { continue };
@@ -128,7 +128,7 @@ mod tests {
         let (publisher, inlets) = channel(2).unwrap();
         let readers: Vec<_> = inlets
             .into_iter()
-            .map(|inlet| std::thread::spawn(move || adopt_up_to(&inlet, 10_000)))
+            .map(|inlet| std::thread::spawn(move || read_to(&inlet, 10_000)))
             .collect();
         for number in 1..=10_000 {
             publisher.publish(&publication(number));

@@ -1,6 +1,6 @@
 //! Are the pure parts right on files? Each module takes a folder of `files`.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by ending")]
+#![allow(clippy::unwrap_used, reason = "a test ends where what it needs is not there")]
 
 mod config;
 mod corpus;
