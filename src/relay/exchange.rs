@@ -103,19 +103,20 @@ impl Exchange<'_> {
         model: Option<(&std::ops::Range<usize>, &[u8])>,
     ) -> Result<(), Fault> {
         self.progress.has_sent |= upload.has_sent;
+        self.progress.sent_up = None; // What an attempt before this one had sent does not count.
         self.note_upload(&upload);
         let mut deadline = self.deadlines.first_byte.min(self.deadlines.whole);
         loop {
             let has_backlog = self.client.has_backlog();
             let interest = Interest {
                 link_readable: !has_backlog,
-                link_writable: !upload.is_complete() || self.link.has_unsent(),
+                link_writable: upload.may_go_on() || self.link.has_unsent(),
                 client_drained: has_backlog,
             };
             match self.wait(interest, deadline).await {
                 Wake::LinkReadable => {
                     self.relay()?;
-                    if self.progress.first_byte.is_some() {
+                    if self.progress.first_byte.is_some() && !upload.may_go_on() {
                         request.release(self.buffers);
                     }
                     if self.response.is_done() && !self.client.has_backlog() {
@@ -125,7 +126,10 @@ impl Exchange<'_> {
                 }
                 Wake::LinkWritable => {
                     let body = Body { bytes: request.body(), model };
-                    upload.go_on(self.link, self.buffers, body).map_err(|_| self.broken())?;
+                    if upload.go_on(self.link, self.buffers, body).is_err() {
+                        // It takes no more; what it has said before that (401, 413) can still be read.
+                        upload.give_up(self.buffers);
+                    }
                     self.progress.has_sent |= upload.has_sent;
                     self.note_upload(&upload);
                 }

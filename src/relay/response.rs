@@ -332,8 +332,8 @@ impl Response {
     fn is_replaced(&self, name: &str, is_bodiless: bool) -> bool {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         match name.len() {
-            // A response to HEAD, or 304, says how long the body would be.
-            14 => is("content-length") && !is_bodiless,
+            // A response to HEAD, or 304, says how long the body would be; 204 must not (RFC 9110 section 8.6).
+            14 => is("content-length") && (!is_bodiless || self.status == 204),
             13 => (self.is_events() && is("cache-control")) || encode::is_hop_by_hop(name),
             17 => (self.is_events() && is("x-accel-buffering")) || encode::is_hop_by_hop(name),
             _ => encode::is_hop_by_hop(name),

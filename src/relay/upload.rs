@@ -61,6 +61,7 @@ pub struct Upload {
     /// Bytes of the body that are sent, or stand in `head`.
     body_sent: usize,
     is_complete: bool,
+    is_given_up: bool,
     /// Whether at least one byte has left.
     pub has_sent: bool,
 }
@@ -70,6 +71,18 @@ impl Upload {
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.is_complete
+    }
+
+    /// Whether something is left to send and there is somebody to take it.
+    #[must_use]
+    pub const fn may_go_on(&self) -> bool {
+        !self.is_complete && !self.is_given_up
+    }
+
+    /// Sends no more: the endpoint does not take it. The upload will never be complete.
+    pub fn give_up(&mut self, buffers: &Buffers) {
+        self.is_given_up = true;
+        buffers.release(&mut self.head);
     }
 
     /// Sends the head, which `write_head` writes, and as much of the body as fits.

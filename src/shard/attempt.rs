@@ -165,7 +165,8 @@ pub(super) async fn run(
     let model = body.model.map(|(span, _)| (span.clone(), &attempts.model.upstream_model_json));
     let model = model.as_ref().map(|(span, json)| (span, json.as_slice()));
     exchange.run(upload, request, model).await?;
-    if response.is_reusable() {
+    // An answer that came before all of the request was sent: the rest must not be taken for the next request.
+    if response.is_reusable() && attempts.progress.sent_up.is_some() {
         link.give_back(endpoint, upstream);
     } else {
         link.retire(Retirement::NotReusable);

@@ -46,7 +46,9 @@ pub(super) async fn serve(shard: Rc<Shard>, connection: OwnedFd) {
                 let world = shard.world();
                 request::serve(&shard, &world, &mut client, outline, look).await
             }
-            Err(Trouble::Closed | Trouble::Gone) => break Fate::Cut,
+            // In order: what the client was sent before may still be on its way, and a reset would cut it.
+            Err(Trouble::Closed) => break Fate::Linger,
+            Err(Trouble::Gone) => break Fate::Cut,
             Err(trouble) => request::reject(&shard, &mut client, &world, &trouble).await,
         };
         if fate != Fate::KeepAlive {
@@ -64,6 +66,9 @@ pub(super) async fn serve(shard: Rc<Shard>, connection: OwnedFd) {
 
 /// Closes our direction, then reads and drops what the client still sends until it has closed its own.
 async fn linger(mut client: Client, shard: &Shard) {
+    if client.stream().drained(shard.write_deadline()).await.is_err() {
+        return client.into_stream().reset();
+    }
     client.stream().close_send();
     let deadline = clock::now().after(LINGER);
     let mut dropped = 0;

@@ -43,13 +43,19 @@ pub(super) async fn serve(
 ) -> Fate {
     let limits = world.limits();
     let mut entry = Entry::begin(shard, look.trusted_id);
-    let speaker =
-        Speaker { shard, outline, may_persist: outline.is_keep_alive && world.is_serving() };
+    let speaker = Speaker { shard, outline, is_keep_alive: outline.is_keep_alive };
 
     // The body: only if there is somebody to give it to.
     let goal = match look.goal {
         Ok(goal) => goal,
-        Err(refusal) => return speaker.refuse(client, &mut entry, &refusal, false).await,
+        Err(refusal) => {
+            let has_body = client.input.len() >= outline.whole_bytes();
+            if has_body {
+                client.input.consume(outline.whole_bytes());
+                shard.buffers.release_if_empty(&mut client.input);
+            }
+            return speaker.refuse(client, &mut entry, &refusal, has_body).await;
+        }
     };
     let has_waited = client.input.len() < outline.whole_bytes();
     let mut request = match incoming::body(client, &shard.buffers, &limits, &outline).await {
@@ -103,10 +109,15 @@ pub(super) async fn serve(
 struct Speaker<'s> {
     shard: &'s Shard,
     outline: Outline,
-    may_persist: bool,
+    is_keep_alive: bool,
 }
 
 impl Speaker<'_> {
+    /// Whether the client's connection may carry another request, as of now: a drain may have begun since this one came.
+    fn may_persist(&self) -> bool {
+        self.is_keep_alive && self.shard.world().is_serving()
+    }
+
     /// A request that may not enter. If its body has not arrived (whole), the connection cannot go on.
     async fn refuse(
         &self,
@@ -117,7 +128,7 @@ impl Speaker<'_> {
     ) -> Fate {
         let id = entry.id();
         entry.refused(refusal);
-        let is_keep_alive = self.may_persist && has_body;
+        let is_keep_alive = has_body && self.may_persist();
         let reply =
             Reply { allow: refusal.allow, ..self.reply(refusal.status, &id, is_keep_alive) };
         let text = ErrorText {
@@ -137,8 +148,9 @@ impl Speaker<'_> {
         let id = entry.id();
         entry.said(body.len());
         let mut out = Vec::new();
-        reply::json(&self.reply(200, &id, self.may_persist), body, &mut out);
-        self.send(client, &out, self.may_persist).await
+        let is_keep_alive = self.may_persist();
+        reply::json(&self.reply(200, &id, is_keep_alive), body, &mut out);
+        self.send(client, &out, is_keep_alive).await
     }
 
     /// A request that failed before anything of an answer went down.
@@ -152,11 +164,11 @@ impl Speaker<'_> {
         if fault == Fault::ClientGone {
             return Fate::Cut;
         }
-        let id = entry.id();
+        let (id, is_keep_alive) = (entry.id(), self.may_persist());
         let reply = Reply {
             retry_after: (fault.status() == 503).then_some(RETRY_AFTER_SECONDS),
             is_exhausted: true,
-            ..self.reply(fault.status(), &id, self.may_persist)
+            ..self.reply(fault.status(), &id, is_keep_alive)
         };
         let text = ErrorText {
             status: fault.status(),
@@ -167,7 +179,7 @@ impl Speaker<'_> {
         };
         let mut out = Vec::new();
         reply::error(&reply, plan.dialect, &text, &mut out);
-        self.send(client, &out, self.may_persist).await
+        self.send(client, &out, is_keep_alive).await
     }
 
     async fn send(&self, client: &mut Client, out: &[u8], is_keep_alive: bool) -> Fate {
@@ -195,7 +207,7 @@ impl Speaker<'_> {
         crate::relay::response::Response::new(crate::relay::response::Asked {
             method: self.outline.method,
             version: self.outline.version,
-            is_keep_alive: self.may_persist,
+            is_keep_alive: self.may_persist(),
             dialect: plan.dialect,
             request_id: entry.id(),
         })
@@ -223,6 +235,6 @@ pub(super) async fn reject(
         is_keep_alive: false,
         expects_continue: false,
     };
-    let speaker = Speaker { shard, outline, may_persist: false };
+    let speaker = Speaker { shard, outline, is_keep_alive: false };
     speaker.refuse(client, &mut entry, &refusal, false).await
 }

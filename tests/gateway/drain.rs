@@ -1,0 +1,183 @@
+//! The end: nothing new comes in, what is there finishes, and there is a bound to it.
+
+use std::net::TcpStream;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::support::*;
+
+fn await_refusing(gateway: &Gateway) {
+    await_true("new connections are refused", || match TcpStream::connect(gateway.listen) {
+        Err(_) => Ok(()),
+        Ok(_) => Err("taken".to_owned()),
+    });
+}
+
+#[test]
+fn an_idle_gateway_ends_at_once() {
+    let upstream = Upstream::start();
+    let mut gateway = Setup::one(&upstream.url(), "").start();
+    let mut idle = gateway.client();
+    idle.send(get("/v1/models"));
+    idle.message();
+    let mut silent = gateway.client();
+    let began = Instant::now();
+    gateway.signal("TERM");
+    idle.must_close();
+    silent.must_close();
+    assert_eq!(gateway.await_end().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(gateway.log().contains("drained"), "{}", gateway.log());
+}
+
+#[test]
+fn a_stream_finishes_and_nothing_new_comes_in() {
+    let upstream = Upstream::start();
+    let mut gateway = Setup::one(&upstream.url(), "").shards(2).start();
+    let mut client = gateway.client();
+    client.send(chat("m", ",\"stream\":true"));
+    let (mut server, _) = upstream.request();
+    server.send(EVENTS);
+    client.head();
+    gateway.signal("TERM");
+    await_true("readiness fails", || match gateway.page("/readyz").status() {
+        503 => Ok(()),
+        status => Err(status.to_string()),
+    });
+    assert!(gateway.page("/readyz").text().contains("shutting down"));
+    assert_eq!(gateway.page("/healthz").status(), 200);
+    await_refusing(&gateway);
+    gateway.await_metric("ringway_draining_shards", &[], 2);
+    for number in 0..5 {
+        let event = format!("data: {number}\n\n");
+        server.send(chunk(&event));
+        client.await_content(&event);
+    }
+    server.send("0\r\n\r\n");
+    assert_eq!(client.chunk(), None);
+    client.must_close();
+    assert_eq!(gateway.await_end().code(), Some(0));
+}
+
+#[test]
+fn a_request_in_flight_is_answered_and_told_that_the_connection_ends() {
+    let upstream = Upstream::start();
+    let mut gateway = Setup::one(&upstream.url(), "").start();
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    let (mut server, _) = upstream.request();
+    gateway.signal("TERM");
+    await_refusing(&gateway);
+    server.send(ok("{}"));
+    assert_eq!(client.message().text(), "{}");
+    client.must_close();
+    assert_eq!(gateway.await_end().code(), Some(0));
+}
+
+/// A request whose head is half there was promised nothing, but nobody has to lose it.
+#[test]
+fn a_request_that_has_begun_is_served() {
+    let upstream = Upstream::start();
+    let mut gateway = Setup::one(&upstream.url(), "").start();
+    let mut client = gateway.client();
+    let whole = chat("m", "");
+    client.send(&whole[..whole.len() - 5]);
+    gateway.await_metric("ringway_requests_open", &[], 1);
+    gateway.signal("TERM");
+    await_refusing(&gateway);
+    client.send(&whole[whole.len() - 5..]);
+    let (mut server, _) = upstream.request();
+    server.send(ok("{}"));
+    let answer = client.message();
+    assert_eq!((answer.text(), answer.field("connection")), ("{}", Some("close")));
+    client.must_close();
+    assert_eq!(gateway.await_end().code(), Some(0));
+}
+
+#[test]
+fn the_deadline_ends_what_does_not_finish() {
+    let upstream = Upstream::start();
+    let mut gateway =
+        Setup::one(&upstream.url(), "").variable("RINGWAY_DRAIN_SECONDS", "1").start();
+    let mut client = gateway.client();
+    client.send(chat("m", ",\"stream\":true"));
+    let (mut server, _) = upstream.request();
+    server.send(EVENTS);
+    client.head();
+    let began = Instant::now();
+    gateway.signal("TERM");
+    assert_eq!(gateway.await_end().code(), Some(0));
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    client.until_gone();
+    server.until_gone();
+    assert!(gateway.log().contains("drain deadline"), "{}", gateway.log());
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let upstream = Upstream::start();
+    let mut gateway =
+        Setup::one(&upstream.url(), "").variable("RINGWAY_DRAIN_SECONDS", "3600").start();
+    let mut client = gateway.client();
+    client.send(chat("m", ",\"stream\":true"));
+    let (mut server, _) = upstream.request();
+    server.send(EVENTS);
+    client.head();
+    gateway.signal("TERM");
+    await_refusing(&gateway);
+    assert!(server.is_silent() && client.is_silent(), "the first signal cuts nothing");
+    gateway.signal("TERM");
+    gateway.await_end();
+    client.until_gone();
+    server.until_gone();
+}
+
+#[test]
+fn an_interrupt_drains_as_well() {
+    let upstream = Upstream::start();
+    let mut gateway = Setup::one(&upstream.url(), "").start();
+    gateway.signal("INT");
+    assert_eq!(gateway.await_end().code(), Some(0));
+}
+
+/// Under load: every request that was let in is answered.
+#[test]
+fn nothing_that_was_let_in_is_lost() {
+    let upstream = Answering::saying("{}");
+    let mut gateway = Setup::one(&upstream.url(), "").shards(2).start();
+    let listen = gateway.listen;
+    let asking: Vec<_> = (0..8)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let Ok(stream) = TcpStream::connect(listen) else { return 0 };
+                let mut client = Connection::new(stream);
+                let mut answered = 0;
+                loop {
+                    client.send_what_is_taken(chat("m", ""));
+                    // Closed between two requests: the one just sent was not let in.
+                    if !client.has_more() {
+                        return answered;
+                    }
+                    let answer = client.final_message();
+                    assert_eq!((answer.status(), answer.text()), (200, "{}"));
+                    answered += 1;
+                    if answer.field("connection") == Some("close") {
+                        client.until_gone();
+                        return answered;
+                    }
+                }
+            })
+        })
+        .collect();
+    gateway.await_metric("ringway_connections_open", &[], 8);
+    await_true("they are served", || {
+        let count = gateway.metric("ringway_requests_total", &[("status", "200")]);
+        if count > 100 { Ok(()) } else { Err(count.to_string()) }
+    });
+    gateway.signal("TERM");
+    let answered: u32 = asking.into_iter().map(|asking| asking.join().expect("no panic")).sum();
+    assert!(answered > 100, "{answered}");
+    assert_eq!(gateway.await_end().code(), Some(0));
+}

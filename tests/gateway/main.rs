@@ -1,0 +1,11 @@
+//! Does the binary work, seen from outside? The gateway as a process of its own, a client and model servers that share
+//! no code with it.
+
+mod support;
+
+mod drain;
+mod http1;
+mod relay;
+mod reload;
+mod requests;
+mod shards;
