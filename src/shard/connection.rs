@@ -23,8 +23,27 @@ const LINGER: Duration = Duration::from_secs(2);
 /// lose the response.
 const LINGER_BYTES_MAX: usize = 1 << 20;
 
+/// A connection that counts as open, from the moment it was taken: many are taken in one turn, before any of them is
+/// served, and the bound and the evening out between shards go by that count.
+pub(super) struct Open(Rc<Shard>);
+
+impl Open {
+    /// One more.
+    pub(super) fn count(shard: &Rc<Shard>) -> Self {
+        shard.page.add(ShardCounter::ConnectionsOpen, 1);
+        Self(Rc::clone(shard))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.page.sub(ShardCounter::ConnectionsOpen, 1);
+    }
+}
+
 /// Serves a client until its connection ends.
-pub(super) async fn serve(shard: Rc<Shard>, connection: OwnedFd) {
+pub(super) async fn serve(open: Open, connection: OwnedFd) {
+    let shard = Rc::clone(&open.0);
     let Ok(stream) = Stream::from_fd(connection) else { return };
     let presence = Presence::enter(&shard, &stream);
     let mut client = Client::new(stream);
@@ -98,7 +117,6 @@ impl<'s> Presence<'s> {
     fn enter(shard: &'s Shard, stream: &Stream) -> Self {
         let fd = stream.as_raw_fd();
         let place = shard.state.with(|own| own.enter(Place::Idle(fd)));
-        shard.page.add(ShardCounter::ConnectionsOpen, 1);
         Self { shard, place, fd }
     }
 
@@ -111,6 +129,5 @@ impl<'s> Presence<'s> {
 impl Drop for Presence<'_> {
     fn drop(&mut self) {
         self.shard.state.with(|own| own.leave(self.place));
-        self.shard.page.sub(ShardCounter::ConnectionsOpen, 1);
     }
 }

@@ -34,6 +34,7 @@ use crate::ring::turn;
 use crate::shard::Shard;
 use crate::shard::TICK;
 use crate::shard::connection;
+use crate::shard::connection::Open;
 use crate::shard::state::State;
 use crate::sys::affinity;
 use crate::sys::limits;
@@ -241,7 +242,7 @@ fn hold(shard: &Rc<Shard>, connection: OwnedFd) {
     if shard.socket_bytes > 0 {
         let _found_by_read = socket::set_unsent_max(connection.as_raw_fd(), shard.socket_bytes);
     }
-    task::spawn(connection::serve(Rc::clone(shard), connection));
+    task::spawn(connection::serve(Open::count(shard), connection));
 }
 
 /// The cheapest answer there is: the socket's own buffer takes it, and nobody waits for anything.
