@@ -35,51 +35,43 @@ fn shards_share_a_port_and_the_load() {
         }
         let open = open_by_shard(&gateway, shards);
         assert_eq!(open.iter().sum::<u64>(), 120, "{open:?}");
-        // By hashing alone one of them might get far more; beyond 16 and an eighth above the average it hands over.
+        // The system hashes; a shard that falls behind for a moment is given some beside its own.
         let most = open.iter().max().copied().unwrap_or_default();
-        let average = 120 / shards as u64;
-        assert!(most <= average + average / 8 + 17, "{open:?}");
+        assert!(most <= 90 && open.iter().all(|open| *open > 0), "{open:?}");
     }
 }
 
-/// All connections come to one shard: the others' share is handed to them.
+/// A shard far above the average gives what comes to it to the one far below.
 #[test]
 fn uneven_load_is_handed_over() {
     let upstream = Answering::saying("{}");
     let gateway = Setup::one(&upstream.url(), "").shards(2).start();
-    let mut clients: Vec<_> = (0..200).map(|_| gateway.client()).collect();
-    gateway.await_metric("ringway_connections_open", &[], 200);
-    // Closing those of one shard leaves the other one far above the average: what it accepts now, it hands over.
-    let before = open_by_shard(&gateway, 2);
-    assert!(before.iter().all(|open| *open > 0), "{before:?}");
-    let handed = gateway.metric("ringway_connections_handed_over_total", &[]);
-    let mut kept = Vec::new();
-    for mut client in clients.drain(..) {
-        client.send(chat("m", ""));
-        assert_eq!(client.message().status(), 200);
+    let mut clients = [Vec::new(), Vec::new()];
+    let mut before = vec![0, 0];
+    for number in 1..=120 {
+        let client = gateway.client();
+        gateway.await_metric("ringway_connections_open", &[], number);
         let now = open_by_shard(&gateway, 2);
-        drop(client);
-        await_true("it is closed", || {
-            let then = open_by_shard(&gateway, 2);
-            if then.iter().sum::<u64>() < now.iter().sum() { Ok(()) } else { Err(String::new()) }
-        });
-        let then = open_by_shard(&gateway, 2);
-        if then[0] < now[0] {
-            continue;
-        }
-        // It was of the second shard: replaced by another, wherever that comes in.
-        kept.push(gateway.client());
-        if then[1] == 0 || kept.len() > 150 {
-            break;
-        }
+        clients[usize::from(now[1] > before[1])].push(client);
+        before = now;
     }
-    let open = open_by_shard(&gateway, 2);
-    let now = gateway.metric("ringway_connections_handed_over_total", &[]);
-    assert!(now > handed || open[0].abs_diff(open[1]) < 60, "{before:?} {open:?} {handed} {now}");
-    for client in &mut kept {
+    let full = usize::from(before[1] > before[0]);
+    clients[1 - full].clear();
+    gateway.await_metric("ringway_connections_open", &[], before[full]);
+    // The system spreads these over both shards; all of them must end at the empty one.
+    let handed = gateway.metric("ringway_connections_handed_over_total", &[]);
+    for number in 1..=16 {
+        let mut client = gateway.client();
+        gateway.await_metric("ringway_connections_open", &[], before[full] + number);
         client.send(chat("m", ""));
         assert_eq!(client.message().status(), 200);
+        clients[1 - full].push(client);
     }
+    let now = open_by_shard(&gateway, 2);
+    assert_eq!((now[full], now[1 - full]), (before[full], 16));
+    let labels = [("shard", if full == 0 { "0" } else { "1" })];
+    assert!(gateway.metric("ringway_connections_handed_over_total", &[]) > handed);
+    assert!(gateway.metric("ringway_connections_handed_over_total", &labels) > 0);
 }
 
 #[test]
