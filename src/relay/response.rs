@@ -6,6 +6,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use crate::accept::incoming::CONTINUE;
 use crate::llm::dialect;
 use crate::llm::dialect::Dialect;
 use crate::llm::dialect::ErrorText;
@@ -142,10 +143,18 @@ impl Response {
         self.timing = Some((gateway, endpoint));
     }
 
-    /// Whether an interim response may be sent to see whether the client is still there.
-    #[must_use]
-    pub fn may_probe(&self) -> bool {
-        self.asked.version == Version::Http11 && !self.has_head()
+    /// Appends something that means nothing to a client that only half-closed and that a client which left answers
+    /// with a reset: an interim response before the head, a comment between two events. Nothing where neither may be.
+    pub fn probe(&self, out: &mut Vec<u8>) {
+        if !self.has_head() {
+            if self.asked.version == Version::Http11 {
+                out.extend_from_slice(CONTINUE);
+            }
+        } else if self.is_events() && !self.is_done && self.is_at_boundary() {
+            let start = self.open_chunk(out);
+            out.extend_from_slice(b":\n\n");
+            self.close_chunk(start, out);
+        }
     }
 
     /// Takes bytes from the endpoint and appends what goes down to `out`.
