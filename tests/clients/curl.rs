@@ -98,6 +98,27 @@ fn http_1_0_and_0_9() {
 }
 
 #[test]
+fn http_2_and_proxies() {
+    need!("curl");
+    let world = world();
+    let models = world.gateway.url("/v1/models");
+    // An upgrade that we do not know is passed over (RFC 9110 section 7.8).
+    let said = succeed(curl().args(["--http2", "-i", &models]));
+    assert!(said.starts_with("HTTP/1.1 200 OK\r\n"), "{said}");
+    // HTTP/2 without asking is refused at once, not left to wait.
+    let output = run(curl().args(["--http2-prior-knowledge", "-m", "8", &models]));
+    let code = output.status.code().unwrap();
+    assert!(code != 0 && code != 28, "{code}: {}", text(&output.stderr));
+    // Asked as a proxy for itself, with the whole address in the request line.
+    let proxy = format!("http://{}", world.gateway.address);
+    let said = succeed(bounded(20, "curl").args(["-sS", "-x", &proxy, &models]));
+    assert!(said.contains("\"object\":\"list\""), "{said}");
+    // It is no proxy for others, and no tunnel.
+    let output = run(bounded(20, "curl").args(["-sSp", "-x", &proxy, &models]));
+    assert!(!output.status.success(), "{}", text(&output.stdout));
+}
+
+#[test]
 fn uploads_chunked_and_after_100_continue() {
     need!("curl");
     let world = world();

@@ -6,6 +6,7 @@
 
 mod curl;
 mod gateway;
+mod llm;
 mod load;
 mod needs;
 mod process;

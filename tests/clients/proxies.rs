@@ -48,24 +48,30 @@ pub(crate) fn nginx_with(
     nginx
 }
 
-/// nginx as people have it: upstream connections kept; buffering is on, responses say that they want none.
-fn nginx(program: &Path, folder: &Folder, listen: SocketAddr, to: SocketAddr) -> Server {
+/// An nginx at `listen` that passes everything on to `to`, with these settings.
+fn nginx_to(
+    program: &Path,
+    folder: &Folder,
+    listen: SocketAddr,
+    to: SocketAddr,
+    settings: &str,
+) -> Server {
     let blocks = format!(
         "  upstream there {{ server {to} max_fails=0; keepalive 16; }}\n\
-         server {{ listen {listen} reuseport; location / {{ proxy_pass http://there;\n\
+         server {{ listen {listen} reuseport; {settings} location / {{ proxy_pass http://there;\n\
          proxy_http_version 1.1; proxy_set_header Connection \"\"; }} }}\n"
     );
     nginx_with(program, folder, &blocks, listen)
 }
 
+/// nginx as people have it: buffering is on, and our responses say that they want none.
+fn nginx(program: &Path, folder: &Folder, listen: SocketAddr, to: SocketAddr) -> Server {
+    nginx_to(program, folder, listen, to, "")
+}
+
 /// nginx before something that does not say that it wants no buffering.
 fn nginx_unbuffered(program: &Path, folder: &Folder, listen: SocketAddr, to: SocketAddr) -> Server {
-    let blocks = format!(
-        "  upstream there {{ server {to} max_fails=0; keepalive 16; }}\n\
-         server {{ listen {listen} reuseport; location / {{ proxy_pass http://there; proxy_buffering off;\n\
-         proxy_http_version 1.1; proxy_set_header Connection \"\"; }} }}\n"
-    );
-    nginx_with(program, folder, &blocks, listen)
+    nginx_to(program, folder, listen, to, "proxy_buffering off;")
 }
 
 fn haproxy(program: &Path, folder: &Folder, listen: SocketAddr, to: SocketAddr) -> Server {
@@ -101,6 +107,50 @@ fn nginx_as_upstream() {
 #[test]
 fn haproxy_as_upstream() {
     as_upstream(&need!("haproxy"), haproxy);
+}
+
+/// A server that ends its connections all the time, in order and out of order: nobody may notice.
+#[test]
+fn an_upstream_that_closes_its_connections_early_is_never_noticed() {
+    let program = need!("nginx");
+    for settings in ["keepalive_requests 3;", "keepalive_timeout 5ms;", "keepalive_timeout 0;"] {
+        let folder = Folder::new();
+        let mock = Mock::start(&folder);
+        let address = free_address();
+        let _server = nginx_to(&program, &folder, address, mock.address, settings);
+        let gateway = Gateway::before(&folder, &format!("http://{address}"), "");
+        let load = Load::start(gateway.address);
+        load.until_ok(500, Instant::now());
+        for sample in load.stop() {
+            assert!(sample.is_ok(), "{settings} {sample:?}");
+        }
+        gateway.stop();
+    }
+}
+
+/// What a server compresses goes through compressed; events are never asked for so, since they are counted.
+#[test]
+fn an_upstream_that_compresses() {
+    let program = need!("nginx");
+    need!("curl");
+    let folder = Folder::new();
+    let mock = Mock::start(&folder);
+    let address = free_address();
+    let gzip = "proxy_buffering off; gzip on; gzip_min_length 1; gzip_proxied any; gzip_types application/json text/event-stream;";
+    let _server = nginx_to(&program, &folder, address, mock.address, gzip);
+    let gateway = Gateway::before(&folder, &format!("http://{address}"), "");
+    let ask = |body: &str| {
+        let mut curl = bounded(20, "curl");
+        curl.args(["-sSi", "--compressed", "-H", "content-type: application/json", "-d", body]);
+        succeed(curl.arg(gateway.url("/v1/chat/completions")))
+    };
+    let said = ask(r#"{"model":"demo","messages":[]}"#).to_lowercase();
+    assert!(said.contains("content-encoding: gzip\r\n") && said.contains("hello!"), "{said}");
+    let said = ask(r#"{"model":"demo","stream":true}"#);
+    assert!(!said.to_lowercase().contains("content-encoding"), "{said}");
+    assert!(said.ends_with("data: [DONE]\n\n"), "{said}");
+    assert!(gateway.metric("ringway_stream_events_total", "") > 20.0);
+    gateway.stop();
 }
 
 fn in_front(program: &Path, proxy: Proxy) {
