@@ -23,15 +23,10 @@ pub(crate) struct Mock {
 
 impl Mock {
     pub(crate) fn start(folder: &Folder) -> Self {
-        Self::start_at(folder, free_address())
-    }
-
-    pub(crate) fn start_at(folder: &Folder, address: SocketAddr) -> Self {
         let mut mock = command(RINGWAY);
-        mock.args(["mock", "--listen", &address.to_string()]);
+        mock.args(["mock", "--listen", "127.0.0.1:0"]);
         let mut server = Server::start(&mut mock, folder, "mock");
-        let line = server.line();
-        assert!(line.ends_with(&format!("http://{address}")), "{line}");
+        let address = addresses(&server.line())[0];
         server.drain();
         Self { server, address }
     }
@@ -61,25 +56,28 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it with this config, to which the addresses are added.
     pub(crate) fn start(folder: &Folder, config: &str) -> Self {
-        let (address, admin) = (free_address(), free_address());
-        let listen = format!("[listen]\naddress = \"{address}\"\n[admin]\naddress = \"{admin}\"\n");
-        folder.write("ringway.toml", &(listen + config));
-        Self { server: Self::serve(folder, address), address, admin }
+        let any = "address = \"127.0.0.1:0\"\n";
+        folder.write("ringway.toml", &format!("[listen]\n{any}[admin]\n{any}{config}"));
+        Self::serve(folder)
     }
 
-    fn serve(folder: &Folder, address: SocketAddr) -> Server {
+    fn serve(folder: &Folder) -> Self {
         let mut serve = command(RINGWAY);
         serve.arg("serve").arg("--config").arg(folder.path("ringway.toml"));
         let mut server = Server::start(&mut serve, folder, "ringway");
-        let line = server.line();
-        assert!(line.contains(&format!("http://{address},")), "{line}");
+        let [address, admin] = addresses(&server.line())[..] else { panic!("two addresses") };
         server.drain();
-        server
+        Self { server, address, admin }
     }
 
-    /// Starts one that has ended again, at the same address.
+    /// Starts one that has ended again, at the same addresses.
     pub(crate) fn restart(&mut self, folder: &Folder) {
-        self.server = Self::serve(folder, self.address);
+        let mut config = std::fs::read_to_string(folder.path("ringway.toml")).unwrap();
+        for address in [self.address, self.admin] {
+            config = config.replacen("127.0.0.1:0", &address.to_string(), 1);
+        }
+        folder.write("ringway.toml", &config);
+        self.server = Self::serve(folder).server;
     }
 
     /// Starts it in front of one upstream at `url`, with the model `demo`.
@@ -99,11 +97,7 @@ impl Gateway {
         let first = server.line();
         let lines = (0..5).map(|_| server.line()).collect();
         server.drain();
-        let mut addresses = first.split("http://").skip(1).map(|rest| {
-            let end = rest.find([',', '/']).unwrap_or(rest.len());
-            rest.split_at(end).0.parse().unwrap()
-        });
-        let (address, admin) = (addresses.next().unwrap(), addresses.next().unwrap());
+        let [address, admin] = addresses(&first)[..] else { panic!("two addresses") };
         (Self { server, address, admin }, lines)
     }
 
@@ -134,6 +128,12 @@ impl Gateway {
         self.server.signal("TERM");
         assert_eq!(self.server.wait(Duration::from_secs(10)), Some(0), "{}", self.server.log());
     }
+}
+
+/// The addresses of the URLs in a line.
+fn addresses(line: &str) -> Vec<SocketAddr> {
+    let urls = line.split("http://").skip(1);
+    urls.filter_map(|url| url.split([',', '/', ' ']).next()?.parse().ok()).collect()
 }
 
 /// Every kind of model that the SDKs ask for, behind one gateway.
