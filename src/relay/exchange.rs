@@ -231,11 +231,11 @@ impl Exchange<'_> {
             Received::Bytes(_) | Received::Nothing => Ok(()),
             Received::Gone => Err(Fault::ClientGone),
             Received::End => {
-                let mut probe = Vec::new();
-                self.response.probe(&mut probe);
-                if !probe.is_empty() {
-                    self.client.post(&probe);
-                }
+                // A client that left answers this with a reset; one that only half-closed reads over it.
+                self.buffers.with_scratch(|_, out| {
+                    self.response.probe(out);
+                    self.client.post(out);
+                });
                 if self.client.is_gone() { Err(Fault::ClientGone) } else { Ok(()) }
             }
         }

@@ -143,20 +143,6 @@ impl Response {
         self.timing = Some((gateway, endpoint));
     }
 
-    /// Appends something that means nothing to a client that only half-closed and that a client which left answers
-    /// with a reset: an interim response before the head, a comment between two events. Nothing where neither may be.
-    pub fn probe(&self, out: &mut Vec<u8>) {
-        if !self.has_head() {
-            if self.asked.version == Version::Http11 {
-                out.extend_from_slice(CONTINUE);
-            }
-        } else if self.is_events() && !self.is_done && self.is_at_boundary() {
-            let start = self.open_chunk(out);
-            out.extend_from_slice(b":\n\n");
-            self.close_chunk(start, out);
-        }
-    }
-
     /// Takes bytes from the endpoint and appends what goes down to `out`.
     ///
     /// # Errors
@@ -229,6 +215,20 @@ impl Response {
             out.extend_from_slice(encode::LAST_CHUNK);
         }
         true
+    }
+
+    /// Appends what a client reads over and a client that is gone answers with a reset: an interim head, or a comment
+    /// between two events. Nothing, where neither has a place.
+    pub fn probe(&self, out: &mut Vec<u8>) {
+        if !self.has_head() {
+            if self.asked.version == Version::Http11 {
+                out.extend_from_slice(CONTINUE);
+            }
+        } else if self.is_events() && self.is_at_boundary() && !self.is_done {
+            let start = self.open_chunk(out);
+            out.extend_from_slice(b": ping\n\n");
+            self.close_chunk(start, out);
+        }
     }
 
     /// What went down so far ends between two events: true unless a very large event was let through in parts.

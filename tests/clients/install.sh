@@ -47,16 +47,18 @@ if [ -n "$apt_packages" ]; then
     $install $apt_packages >&2 || { $as_root apt-get update -q >&2 && $install $apt_packages >&2; }
 fi
 
-if [ "$(cat "$venv/stamp" 2>/dev/null || true)" != "$python_packages" ]; then
+install_python() {
+    [ "$(cat "$venv/stamp" 2>/dev/null || true)" != "$python_packages" ] || return 0
     say "pip install $python_packages"
     rm -rf "$venv"
     python3 -m venv "$venv"
     # shellcheck disable=SC2086
     "$venv/bin/pip" install -q --disable-pip-version-check $python_packages >&2
     echo "$python_packages" >"$venv/stamp"
-fi
+}
 
-if [ "$(cat "$node/stamp" 2>/dev/null || true)" != "$node_packages" ]; then
+install_node() {
+    [ "$(cat "$node/stamp" 2>/dev/null || true)" != "$node_packages" ] || return 0
     say "npm install $node_packages"
     rm -rf "$node"
     mkdir -p "$node"
@@ -64,4 +66,11 @@ if [ "$(cat "$node/stamp" 2>/dev/null || true)" != "$node_packages" ]; then
     # shellcheck disable=SC2086
     (cd "$node" && npm install --silent --no-audit --no-fund --ignore-scripts $node_packages >&2)
     echo "$node_packages" >"$node/stamp"
-fi
+}
+
+# Both wait for their registry most of the time. (`set -e` does not reach into a function that is asked for its
+# status, so each is a shell of its own.)
+(install_node) &
+node_installing=$!
+(install_python)
+wait "$node_installing"
