@@ -54,7 +54,7 @@ fn curl() -> Command {
 fn the_two_lines_that_the_demo_prints_work_as_they_are() {
     need!("curl");
     // The demo has fixed ports: if somebody else runs it, that is no failure of ours.
-    let taken = ["127.0.0.1:8080", "127.0.0.1:9090"].map(|address| TcpListener::bind(address));
+    let taken = ["127.0.0.1:8080", "127.0.0.1:9090"].map(TcpListener::bind);
     if taken.iter().any(Result::is_err) && std::env::var_os("CI").is_none() {
         return skip("ports 8080 and 9090 are taken");
     }

@@ -272,6 +272,17 @@ def responds():
 
 
 @check
+def every_kind_of_stream_that_breaks_is_an_error():
+    how = mock(cut_after=3, gap_ms=2)
+    for start in (
+        lambda: client.completions.create(model="demo", prompt="hello", stream=True, extra_headers=how),
+        lambda: client.responses.create(model="demo", input="hello", stream=True, extra_headers=how),
+    ):
+        error = raises(openai.APIError, lambda: list(start()))
+        assert error.code == "upstream_error", error
+
+
+@check
 def large_bodies_go_both_ways():
     long = "long \u00e4 " * 400_000
     answer = client.chat.completions.create(model="demo", messages=[{"role": "user", "content": long}])
