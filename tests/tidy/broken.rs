@@ -73,6 +73,10 @@ fn a_file_that_nobody_declares() {
     let target = ("tests/fuzz/t/x.rs", "#[path = \"../checks.rs\"]\nmod checks;");
     breaks(laws::adopted(&files(&[target, ("tests/fuzz/checks.rs", "")])), "tests/fuzz/t/x.rs");
     assert_eq!(laws::adopted(&files(&[target, ("tests/fuzz/checks.rs", "")])).len(), 1);
+    let bench = ("bench/wire.rs", "mod harness;");
+    let manifest_of_bench = ("Cargo.toml", "path = \"bench/wire.rs\"");
+    holds(laws::adopted(&files(&[manifest_of_bench, bench, ("bench/harness.rs", "")])));
+    breaks(laws::adopted(&files(&[bench, ("bench/harness.rs", "")])), "bench/harness.rs");
     breaks(laws::adopted(&files(&[lib, ("src/b.rs", "")])), "src/b.rs");
     breaks(laws::adopted(&files(&[lib, ("src/c/mod.rs", "")])), "src/c/mod.rs");
     breaks(laws::adopted(&files(&[manifest, ("tests/y.rs", "")])), "tests/y.rs");
@@ -121,10 +125,18 @@ fn a_metric_that_is_not_in_the_table() {
 }
 
 #[test]
+fn a_fault_that_is_not_in_the_table() {
+    let code = File::new("a.rs", "pub enum Fault {\n Gone => \"gone\",\n}\nf(\"other\")");
+    holds(laws::faults(&code, "| `gone` | client |\n| `ringway_a_total` | Of a. |"));
+    breaks(laws::faults(&code, "| `lost` | client |"), "gone: in the code");
+    breaks(laws::faults(&code, "| `lost` | client |"), "lost: in the table");
+}
+
+#[test]
 fn a_key_that_is_not_in_the_table() {
     let read = File::new(
         "read.rs",
-        "\nfn a() {\nlet known = [\"b\", \"c\"];\n}\nfn c() {\nrefuse_unknown(&[\"d\"], x)\n}",
+        "\nfn a() {\nlet known = [\"b\", \"c\"];\nrefuse_unknown(&known)\n}\nfn c() {\nrefuse_unknown(&[\"d\"], x)\n}",
     );
     let places = &[("a", "a."), ("c", "a.c.")];
     holds(laws::keys(&read, "| `a.b` |\n| `a.c.d` |\n", places));

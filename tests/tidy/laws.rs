@@ -5,20 +5,20 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// A module of the library, and the modules it may import.
-pub type MayImport = (&'static str, &'static str);
+pub(crate) type MayImport = (&'static str, &'static str);
 
 /// A word, the places where it may stand, and why nowhere else.
-pub type Word = (&'static str, &'static str, &'static str);
+pub(crate) type Word = (&'static str, &'static str, &'static str);
 
 /// Names that whoever opens the folder sees.
-pub fn root(seen: &[String], promised: &[&str]) -> Vec<String> {
+pub(crate) fn root(seen: &[String], promised: &[&str]) -> Vec<String> {
     let seen: BTreeSet<&str> =
         seen.iter().map(String::as_str).filter(|name| !name.starts_with('.')).collect();
     differ("the root", seen, promised.iter().copied().collect(), "the promise")
 }
 
 /// `use crate::x::..` one path a line, and only what the table allows.
-pub fn imports(files: &[File], table: &[MayImport]) -> Vec<String> {
+pub(crate) fn imports(files: &[File], table: &[MayImport]) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in files.iter().filter(|file| file.path.starts_with("src/") && file.is_rust()) {
         let module = file.module().unwrap_or_default();
@@ -47,7 +47,7 @@ pub fn imports(files: &[File], table: &[MayImport]) -> Vec<String> {
 }
 
 /// What the load tester takes from the library.
-pub fn borrowed(files: &[File], allowed: &str) -> Vec<String> {
+pub(crate) fn borrowed(files: &[File], allowed: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in files.iter().filter(|file| file.is_rust() && file.path.starts_with("loadtest/")) {
         for (number, line) in file.lines() {
@@ -76,7 +76,7 @@ fn is_word(c: char) -> bool {
 }
 
 /// Words that have one home.
-pub fn words(files: &[File], table: &[Word]) -> Vec<String> {
+pub(crate) fn words(files: &[File], table: &[Word]) -> Vec<String> {
     let mut wrong = Vec::new();
     let is_ours = |file: &&File| file.is_rust() && file.is_in("src/ loadtest/");
     for file in files.iter().filter(is_ours).filter(|file| !file.path.ends_with("/tests.rs")) {
@@ -89,7 +89,7 @@ pub fn words(files: &[File], table: &[Word]) -> Vec<String> {
 }
 
 /// The first line says what lives in the file.
-pub fn introduced(files: &[File]) -> Vec<String> {
+pub(crate) fn introduced(files: &[File]) -> Vec<String> {
     let silent = files.iter().filter(|file| file.is_rust() && !file.text.starts_with("//! "));
     silent
         .map(|file| format!("{}: the first line does not say what lives here", file.path))
@@ -97,7 +97,7 @@ pub fn introduced(files: &[File]) -> Vec<String> {
 }
 
 /// Every file is a module of its folder, or named in a manifest, or by path.
-pub fn adopted(files: &[File]) -> Vec<String> {
+pub(crate) fn adopted(files: &[File]) -> Vec<String> {
     let mut wrong = Vec::new();
     let names = files.iter().filter(|file| file.is_rust() || file.path.ends_with("Cargo.toml"));
     let named: BTreeSet<String> = names.flat_map(named_paths).collect();
@@ -109,8 +109,12 @@ pub fn adopted(files: &[File]) -> Vec<String> {
             _ => (folder, name.trim_end_matches(".rs")),
         };
         let parents = ["mod.rs", "lib.rs", "main.rs"].map(|parent| format!("{folder}/{parent}"));
+        // A target of a manifest declares the files beside it.
+        let is_beside =
+            |path: &str| path.rsplit_once('/').is_some_and(|(place, _)| place == folder);
         let declared = files.iter().any(|other| {
-            (parents.contains(&other.path) || other.path == format!("{folder}.rs"))
+            let is_target = named.contains(&other.path) && is_beside(&other.path);
+            (is_target || parents.contains(&other.path) || other.path == format!("{folder}.rs"))
                 && other.code.lines().any(|line| line.ends_with(&format!("mod {module};")))
         });
         let is_root = ["src/lib.rs", "src/main.rs"].contains(&file.path.as_str());
@@ -137,7 +141,7 @@ fn named_paths(file: &File) -> impl Iterator<Item = String> {
 }
 
 /// Files are short; those that are not have a reason, and those that have a reason are not short.
-pub fn length(files: &[File], most: usize, reasons: &[(&str, &str)]) -> Vec<String> {
+pub(crate) fn length(files: &[File], most: usize, reasons: &[(&str, &str)]) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in files.iter().filter(|file| file.is_rust()) {
         let lines = file.lines().count();
@@ -153,7 +157,7 @@ pub fn length(files: &[File], most: usize, reasons: &[(&str, &str)]) -> Vec<Stri
 }
 
 /// The modules of lib.rs in their order are the headings of the map in their order.
-pub fn map(lib: &str, map: &str) -> Vec<String> {
+pub(crate) fn map(lib: &str, map: &str) -> Vec<String> {
     let modules: Vec<&str> =
         lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     let headings: Vec<&str> = map.lines().filter_map(|line| line.strip_prefix("### ")).collect();
@@ -164,7 +168,7 @@ pub fn map(lib: &str, map: &str) -> Vec<String> {
 }
 
 /// The `RINGWAY_*` variables that code and scripts read or set.
-pub fn variables(files: &[File]) -> BTreeSet<&str> {
+pub(crate) fn variables(files: &[File]) -> BTreeSet<&str> {
     let mut found = BTreeSet::new();
     for file in files.iter().filter(|file| file.is_in("src/ loadtest/ bench/ tests/ .ci/")) {
         if file.path.starts_with("tests/tidy") || file.path.ends_with(".md") {
@@ -189,42 +193,51 @@ fn is_variable(text: &str) -> bool {
 }
 
 /// Every variable is in the table, and the table has no other.
-pub fn knobs(files: &[File], table: &str) -> Vec<String> {
+pub(crate) fn knobs(files: &[File], table: &str) -> Vec<String> {
     let rows: BTreeSet<&str> = rows(table).filter(|name| is_variable(name)).collect();
     differ("the code", variables(files), rows, "tuning/README.md")
 }
 
 /// Every metric of the reference in the code is in the table with its help, and the table has no other.
-pub fn metrics(reference: &File, table: &str) -> Vec<String> {
-    let is_name = |text: &&String| {
-        ["ringway_", "gen_ai_", "process_"].iter().any(|start| text.starts_with(start))
-            && text.chars().all(is_word)
-    };
-    let found: BTreeSet<&str> =
-        reference.quotes.iter().filter(is_name).map(String::as_str).collect();
-    let rows: BTreeSet<&str> =
-        rows(table).filter(|name| found.contains(name) || name.contains('_')).collect();
+pub(crate) fn metrics(reference: &File, table: &str) -> Vec<String> {
+    let quotes: Vec<&str> = reference.quotes.iter().map(String::as_str).collect();
+    let found = quotes.iter().copied().filter(|text| is_metric(text)).collect();
+    let rows = rows(table).filter(|name| is_metric(name)).collect();
     let mut wrong = differ("the code", found, rows, "the table of metrics");
-    for pair in reference.quotes.windows(2).filter(|pair| is_name(&&pair[0])) {
-        if !table.contains(&pair[1]) {
+    for pair in quotes.windows(2).filter(|pair| is_metric(pair[0])) {
+        if !table.contains(pair[1]) {
             wrong.push(format!("{}: the table does not say: {}", pair[0], pair[1]));
         }
     }
     wrong
 }
 
+fn is_metric(text: &str) -> bool {
+    let starts = ["ringway_", "gen_ai_", "process_"];
+    starts.iter().any(|start| text.starts_with(start)) && text.chars().all(is_word)
+}
+
+/// Every fault is in the table, and the table has no other.
+pub(crate) fn faults(code: &File, table: &str) -> Vec<String> {
+    let inside = code.text.split_once("pub enum Fault {").map_or("", |(_, rest)| rest);
+    let list = File::new("list.rs", inside.split_once("}\n").map_or("", |(list, _)| list));
+    let found = list.quotes.iter().map(String::as_str).collect();
+    let rows = rows(table).filter(|name| !is_metric(name)).collect();
+    differ("the code", found, rows, "the table of faults")
+}
+
 /// Every key that the config reads is in the table, and the table has no other. `places` says under which names the
 /// keys of a function of `read.rs` stand.
-pub fn keys(read: &File, table: &str, places: &[(&str, &str)]) -> Vec<String> {
+pub(crate) fn keys(read: &File, table: &str, places: &[(&str, &str)]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut found = BTreeSet::new();
-    for part in read.text.split("\nfn ").chain(read.text.split("\npub(crate) fn ").skip(1)) {
+    for part in read.text.replace("\npub(crate) fn ", "\nfn ").split("\nfn ").skip(1) {
         let name = part.split('(').next().unwrap_or_default();
         let known = ["let known = [", "refuse_unknown(&["].iter().find_map(|start| {
             let list = part.split_once(start)?.1;
             Some(list.split_once(']')?.0)
         });
-        let Some(known) = known.filter(|_| name.chars().all(is_word)) else { continue };
+        let Some(known) = known.filter(|_| part.contains("refuse_unknown(")) else { continue };
         let places: Vec<&str> =
             places.iter().filter(|(function, _)| *function == name).map(|(_, at)| *at).collect();
         if places.is_empty() {
@@ -248,7 +261,7 @@ fn rows(table: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The first block of TOML of a page is this file.
-pub fn quoted(page: &str, file: &str) -> Vec<String> {
+pub(crate) fn quoted(page: &str, file: &str) -> Vec<String> {
     let block = page.split_once("```toml\n").and_then(|(_, rest)| rest.split_once("```"));
     match block {
         Some((block, _)) if block == file => Vec::new(),
@@ -258,7 +271,7 @@ pub fn quoted(page: &str, file: &str) -> Vec<String> {
 }
 
 /// What is linked to is there: relative links of pages, from the page's own folder.
-pub fn links(files: &[File], is_there: impl Fn(&Path) -> bool) -> Vec<String> {
+pub(crate) fn links(files: &[File], is_there: impl Fn(&Path) -> bool) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in files.iter().filter(|file| file.path.ends_with(".md")) {
         let folder = Path::new(&file.path).parent().unwrap_or(Path::new(""));

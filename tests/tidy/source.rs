@@ -5,38 +5,38 @@ use std::path::Path;
 
 /// One file.
 #[derive(Clone, Debug)]
-pub struct File {
+pub(crate) struct File {
     /// From the root, with `/`.
-    pub path: String,
-    pub text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
     /// Of a Rust file: the text without comments and with empty quotes; the lines are the same.
-    pub code: String,
+    pub(crate) code: String,
     /// Of a Rust file: what stands in quotes, in order.
-    pub quotes: Vec<String>,
+    pub(crate) quotes: Vec<String>,
 }
 
 impl File {
-    pub fn new(path: &str, text: &str) -> Self {
+    pub(crate) fn new(path: &str, text: &str) -> Self {
         let (code, quotes) = if path.ends_with(".rs") { split(text) } else { Default::default() };
         Self { path: path.to_owned(), text: text.to_owned(), code, quotes }
     }
 
-    pub fn is_rust(&self) -> bool {
+    pub(crate) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
 
-    pub fn is_in(&self, places: &str) -> bool {
+    pub(crate) fn is_in(&self, places: &str) -> bool {
         places.split_whitespace().any(|place| self.path.starts_with(place))
     }
 
     /// The lines of code, numbered from 1, up to the unit tests at the end.
-    pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         let tests = self.code.find("#[cfg(test)]\nmod tests {").unwrap_or(self.code.len());
         (1..).zip(self.code[..tests].lines())
     }
 
     /// The module at the top of `src` that the file belongs to.
-    pub fn module(&self) -> Option<&str> {
+    pub(crate) fn module(&self) -> Option<&str> {
         let inside = self.path.strip_prefix("src/")?;
         let name = inside.split('/').next()?;
         Some(name.strip_suffix(".rs").unwrap_or(name))
@@ -44,7 +44,7 @@ impl File {
 }
 
 /// Reads every file under `root` that is ours: no tools' folders, no build products.
-pub fn read(root: &Path) -> Vec<File> {
+pub(crate) fn read(root: &Path) -> Vec<File> {
     let mut files = Vec::new();
     walk(root, root, &mut files);
     files.sort_by(|one, next| one.path.cmp(&next.path));
