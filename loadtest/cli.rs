@@ -9,7 +9,7 @@ use ringway::mock;
 use ringway::sys::affinity;
 use ringway::sys::limits;
 
-use crate::client::Destination;
+use crate::client::destination::Destination;
 use crate::compare;
 use crate::html;
 use crate::measure::process;

@@ -26,7 +26,12 @@ pub struct Ratio {
     pub most: f64,
     /// Median over the median of the first setting; none for that one itself.
     pub over_first: Option<f64>,
+    /// Median less the median of the first setting: for times, what was added.
+    pub added: Option<f64>,
 }
+
+/// The setting without a gateway: what its processes cost is the mocks' and no measure for a gateway.
+pub const DIRECT: &str = "direct";
 
 /// Runs a plan `rounds` times through each setting in turn; every other round backwards.
 ///
@@ -87,14 +92,18 @@ pub fn ratios(outcomes: &[Outcome]) -> Vec<Ratio> {
     for plan in plans {
         for (what, figure) in FIGURES {
             let mut first = None;
+            let is_cost = what.starts_with("CPU") || what.starts_with("RSS");
             for (at, name) in names.iter().enumerate() {
+                if is_cost && *name == DIRECT {
+                    continue;
+                }
                 let of_setting = outcomes.iter().filter(|o| o.plan == plan && o.through == *name);
                 let mut values: Vec<f64> =
                     of_setting.map(figure).filter(|value| *value != 0.0).collect();
                 values.sort_by(f64::total_cmp);
                 let (Some(least), Some(most)) = (values.first(), values.last()) else { continue };
                 let median = median(&values);
-                let over_first = first.filter(|_| at > 0).map(|first: f64| median / first);
+                let before: Option<f64> = first.filter(|_| at > 0);
                 if at == 0 {
                     first = Some(median);
                 }
@@ -105,7 +114,8 @@ pub fn ratios(outcomes: &[Outcome]) -> Vec<Ratio> {
                     median,
                     least: *least,
                     most: *most,
-                    over_first,
+                    over_first: before.map(|first| median / first),
+                    added: before.map(|first| median - first),
                 });
             }
         }

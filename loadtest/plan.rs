@@ -261,6 +261,18 @@ mod tests {
     }
 
     #[test]
+    fn every_scenario_is_a_plan() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let plan =
+                Plan::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert_eq!(Some(plan.name.as_ref()), path.file_stem().and_then(|stem| stem.to_str()));
+        }
+    }
+
+    #[test]
     fn nonsense_is_refused_with_its_name() {
         for (text, word) in [
             ("name = 'x'\nconections = 3", "conections"),

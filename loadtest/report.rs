@@ -128,6 +128,12 @@ pub fn write_outcome(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
             )?;
         }
     }
+    write_cost(outcome, out)?;
+    writeln!(out, "  tester   {:.3} cores", outcome.own_cores)
+}
+
+fn write_cost(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
+    let counts = &outcome.counts;
     if let Some(cost) = &outcome.cost {
         writeln!(
             out,
@@ -148,14 +154,18 @@ pub fn write_outcome(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
     if let Some(upstream) = &outcome.upstream {
         writeln!(
             out,
-            "  upstream {} requests on {} connections; {} cancelled, all quiet after {} ms",
-            upstream.requests, upstream.connections, upstream.cancelled, upstream.quiet_after_ms
+            "  upstream {} requests on {} connections; {} cancelled, {} still open after {} ms",
+            upstream.requests,
+            upstream.connections,
+            upstream.cancelled,
+            upstream.left_open,
+            upstream.quiet_after_ms
         )?;
     }
     if counts.queued > 0 {
         writeln!(out, "  queued   {} requests found all connections busy", counts.queued)?;
     }
-    writeln!(out, "  tester   {:.3} cores", outcome.own_cores)
+    Ok(())
 }
 
 /// Writes the ratios for people.
@@ -166,14 +176,15 @@ pub fn write_ratios(ratios: &[Ratio], out: &mut dyn Write) -> io::Result<()> {
     for ratio in ratios {
         writeln!(
             out,
-            "{:<22} {:<24} {:>10} {:>10.2}  ({:.2} to {:.2})  {:>6}",
+            "{:<22} {:<24} {:>10} {:>10.2}  ({:.2} to {:.2})  {:>6} {}",
             ratio.plan,
             ratio.what,
             ratio.through,
             ratio.median,
             ratio.least,
             ratio.most,
-            ratio.over_first.map_or(String::new(), |over| format!("x {over:.2}"))
+            ratio.over_first.map_or(String::new(), |over| format!("x {over:.2}")),
+            ratio.added.map_or(String::new(), |added| format!("{added:+.1}"))
         )?;
     }
     Ok(())

@@ -21,7 +21,8 @@ use ringway::sys::affinity;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::client::Destination;
+use crate::client::destination::Destination;
+use crate::compare::DIRECT;
 use crate::plan::Plan;
 use crate::runner::Setting;
 
@@ -88,7 +89,7 @@ impl Stage {
         let mut destination = self.gateway.destination.clone();
         destination.addresses = mocks.iter().flat_map(|mock| mock.addresses.clone()).collect();
         Setting {
-            name: "direct".to_owned(),
+            name: DIRECT.to_owned(),
             destination,
             pids: self.mocks.iter().map(|mock| mock.child.id()).collect(),
             cpus: self.tester_cpus.clone(),

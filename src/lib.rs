@@ -1,5 +1,7 @@
 //! Table of contents, in the order of a request.
 
+#![doc = include_str!("ARCHITECTURE.md")]
+
 pub mod cli;
 pub mod knobs;
 

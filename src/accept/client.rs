@@ -15,6 +15,8 @@ pub struct Client {
     /// What the client has sent and was not used up yet.
     pub input: Buffer,
     is_half_closed: bool,
+    /// Nothing was looked for on this connection yet: the first request may well have come with it.
+    is_fresh: bool,
 }
 
 /// What a look at the connection found.
@@ -34,7 +36,7 @@ impl Client {
     /// A client on a fresh connection.
     #[must_use]
     pub fn new(stream: Stream) -> Self {
-        Self { stream, input: Buffer::default(), is_half_closed: false }
+        Self { stream, input: Buffer::default(), is_half_closed: false, is_fresh: true }
     }
 
     /// Moves what the client has sent into `input`.
@@ -65,9 +67,18 @@ impl Client {
     /// # Errors
     /// `TimedOut` at the deadline.
     pub async fn wait(&mut self, buffers: &Buffers, deadline: Moment) -> io::Result<Received> {
+        if std::mem::take(&mut self.is_fresh) {
+            let received = self.receive(buffers);
+            if received != Received::Nothing {
+                return Ok(received);
+            }
+        }
         loop {
+            if !self.is_half_closed {
+                self.stream.readable(deadline).await?;
+            }
             match self.receive(buffers) {
-                Received::Nothing => self.stream.readable(deadline).await?,
+                Received::Nothing => {}
                 received => return Ok(received),
             }
         }
@@ -81,9 +92,23 @@ impl Client {
         self.stream.poll_readable(cx).map(|_| ())
     }
 
-    /// Ready when there is room to send.
-    pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.stream.poll_writable(cx).map(|_| ())
+    /// Takes bytes that leave at the end of this turn.
+    pub fn post(&self, bytes: &[u8]) {
+        self.stream.post(bytes);
+    }
+
+    /// Whether the client reads more slowly than it is sent to: bytes wait for room.
+    #[must_use]
+    pub fn has_backlog(&self) -> bool {
+        self.stream.has_backlog()
+    }
+
+    /// Ready once nothing waits for room.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn poll_drained(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_drained(cx)
     }
 
     /// Sends as much as fits; `Ok(0)` if nothing does.

@@ -13,6 +13,7 @@ use crate::wire::buffer::Buffer;
 use crate::wire::buffer::Buffers;
 use crate::wire::head::BodyLength;
 use crate::wire::head::Method;
+use crate::wire::head::RequestHead;
 use crate::wire::head::Version;
 use crate::wire::http1::body::Body;
 use crate::wire::http1::parse;
@@ -51,6 +52,20 @@ pub struct Outline {
     pub is_keep_alive: bool,
     /// Whether the client waits for a sign before it sends the body.
     pub expects_continue: bool,
+}
+
+impl Outline {
+    /// Length of head and body together; what is not known beforehand counts as endless.
+    #[must_use]
+    pub fn whole_bytes(&self) -> usize {
+        match self.body {
+            BodyLength::Empty | BodyLength::UntilClose => self.head_bytes,
+            BodyLength::Exact(length) => {
+                usize::try_from(length).map_or(usize::MAX, |length| length.saturating_add(self.head_bytes))
+            }
+            BodyLength::Chunked => usize::MAX,
+        }
+    }
 }
 
 /// Why no request arrived.
@@ -97,25 +112,36 @@ impl Incoming {
     }
 }
 
-/// Waits for the head of the next request.
+/// Waits for the head of the next request, and has `look` look at it while it is parsed.
 ///
 /// # Errors
 /// Why none came.
-pub async fn head(
+pub async fn head<L>(
     client: &mut Client,
     buffers: &Buffers,
     limits: &Limits,
-) -> Result<Outline, Trouble> {
+    look: impl Fn(&RequestHead<'_, '_>) -> L,
+) -> Result<(Outline, L), Trouble> {
     let mut search = HeadSearch::default();
-    let mut deadline = clock::now().after(limits.idle);
+    let mut deadline = clock::recent().after(limits.idle);
     let mut has_begun = false;
     loop {
-        if search.end(client.input.filled()).map_err(Trouble::Malformed)?.is_some() {
-            return outline(client.input.filled()).map_err(Trouble::Malformed);
-        }
-        if !has_begun && !client.input.is_empty() {
-            has_begun = true;
-            deadline = clock::now().after(limits.head);
+        if !client.input.is_empty() {
+            // Mostly a head comes whole, and then the search for its end would be for nothing.
+            let is_worth_parsing = !has_begun
+                || search.end(client.input.filled()).map_err(Trouble::Malformed)?.is_some();
+            if is_worth_parsing {
+                match parsed(client.input.filled(), &look) {
+                    Ok(Some(found)) => return Ok(found),
+                    Ok(None) if has_begun => return Err(Trouble::Malformed(Malformed::BareLineFeed)),
+                    Ok(None) => {}
+                    Err(malformed) => return Err(Trouble::Malformed(malformed)),
+                }
+            }
+            if !std::mem::replace(&mut has_begun, true) {
+                deadline = clock::recent().after(limits.head);
+                continue;
+            }
         }
         match client.wait(buffers, deadline).await {
             Ok(Received::Bytes(_) | Received::Nothing) => {}
@@ -129,20 +155,21 @@ pub async fn head(
     }
 }
 
-fn outline(bytes: &[u8]) -> Result<Outline, Malformed> {
+fn parsed<L>(
+    bytes: &[u8],
+    look: impl Fn(&RequestHead<'_, '_>) -> L,
+) -> Result<Option<(Outline, L)>, Malformed> {
     let mut slots = Slots::new();
-    let Some(head) = parse::request(bytes, &mut slots)? else {
-        // `HeadSearch` and the parser disagree about where the head ends: better no request than two.
-        return Err(Malformed::BareLineFeed);
-    };
-    Ok(Outline {
+    let Some(head) = parse::request(bytes, &mut slots)? else { return Ok(None) };
+    let outline = Outline {
         head_bytes: head.bytes,
         method: head.method,
         version: head.version,
         body: head.body,
         is_keep_alive: head.is_keep_alive,
         expects_continue: head.expects_continue,
-    })
+    };
+    Ok(Some((outline, look(&head))))
 }
 
 /// Waits for the body of a request and takes the whole request out of the client's input.
@@ -242,5 +269,5 @@ async fn sign(client: &mut Client, limits: &Limits) -> Result<(), Trouble> {
 }
 
 fn deadline(limits: &Limits) -> Moment {
-    clock::now().after(limits.body)
+    clock::recent().after(limits.body)
 }

@@ -140,7 +140,7 @@ impl Fault {
         }
     }
 
-    /// The `code` of the error body (DESIGN section 7).
+    /// The `code` of the error body.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self.status() {

@@ -35,6 +35,23 @@ impl RequestId {
         Self((((high as u128) << 64) | low as u128).to_be_bytes())
     }
 
+    /// An id as somebody else wrote it: 32 hexadecimal digits, or a UUID with its hyphens. Anything else is none.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let hyphens = text.iter().filter(|&&byte| byte == b'-').count();
+        let is_uuid = text.len() == 36
+            && hyphens == 4
+            && [8, 13, 18, 23].iter().all(|&at| text[at] == b'-');
+        if text.len() != 32 && !is_uuid {
+            return None;
+        }
+        let mut bits = 0_u128;
+        for &byte in text.iter().filter(|&&byte| !(is_uuid && byte == b'-')) {
+            bits = bits.checked_mul(16)? | u128::from(char::from(byte).to_digit(16)?);
+        }
+        Some(Self(bits.to_be_bytes()))
+    }
+
     /// 32 lower-case hexadecimal digits.
     #[must_use]
     pub fn hex(self) -> [u8; 32] {

@@ -36,6 +36,18 @@ fn plain() -> Record {
 }
 
 #[test]
+fn an_id_is_read_as_it_was_written_and_nothing_else_is() {
+    let id = RequestId::new(0x0123_4567_89ab_cdef, 0x0011_2233_4455_6677);
+    let plain = "0123456789abcdef0011223344556677";
+    let uuid = "01234567-89AB-cdef-0011-223344556677";
+    assert_eq!(RequestId::parse(plain.as_bytes()), Some(id));
+    assert_eq!(RequestId::parse(uuid.as_bytes()), Some(id));
+    for other in ["", "req_1", &plain[1..], "0123456789abcdef001122334455667x", &"-".repeat(36)] {
+        assert_eq!(RequestId::parse(other.as_bytes()), None, "{other}");
+    }
+}
+
+#[test]
 fn a_plain_request_counts_its_status_and_its_times() {
     let expected = [
         (at(StatusLabel::of(200)), 1),

@@ -17,7 +17,6 @@ use crate::record::Fault;
 use crate::ring::clock;
 use crate::units::Moment;
 use crate::upstream::Link;
-use crate::wire::buffer::Buffer;
 use crate::wire::buffer::Buffers;
 
 /// Bytes of following requests that are read ahead while one is served.
@@ -71,8 +70,6 @@ pub struct Exchange<'e> {
     pub progress: &'e mut Progress,
     /// The response.
     pub response: &'e mut Response,
-    /// What waits for the client to make room.
-    pub pending: &'e mut Buffer,
 }
 
 /// What a wait ended with.
@@ -81,7 +78,8 @@ enum Wake {
     LinkReadable,
     LinkWritable,
     ClientReadable,
-    ClientWritable,
+    ClientDrained,
+    ClientLost,
     Due,
 }
 
@@ -90,7 +88,7 @@ enum Wake {
 struct Interest {
     link_readable: bool,
     link_writable: bool,
-    client_writable: bool,
+    client_drained: bool,
 }
 
 impl Exchange<'_> {
@@ -109,10 +107,11 @@ impl Exchange<'_> {
         self.note_upload(&upload);
         let mut deadline = self.deadlines.first_byte.min(self.deadlines.whole);
         loop {
+            let has_backlog = self.client.has_backlog();
             let interest = Interest {
-                link_readable: self.pending.is_empty(),
+                link_readable: !has_backlog,
                 link_writable: !upload.is_complete() || self.link.has_unsent(),
-                client_writable: !self.pending.is_empty(),
+                client_drained: has_backlog,
             };
             match self.wait(interest, deadline).await {
                 Wake::LinkReadable => {
@@ -120,7 +119,7 @@ impl Exchange<'_> {
                     if self.progress.first_byte.is_some() {
                         request.release(self.buffers);
                     }
-                    if self.response.is_done() && self.pending.is_empty() {
+                    if self.response.is_done() && !self.client.has_backlog() {
                         return Ok(());
                     }
                     deadline = self.next_deadline();
@@ -132,13 +131,13 @@ impl Exchange<'_> {
                     self.note_upload(&upload);
                 }
                 Wake::ClientReadable => self.look_at_client()?,
-                Wake::ClientWritable => {
-                    self.send_pending()?;
-                    if self.response.is_done() && self.pending.is_empty() {
+                Wake::ClientDrained => {
+                    if self.response.is_done() {
                         return Ok(());
                     }
                     deadline = self.next_deadline();
                 }
+                Wake::ClientLost => return Err(Fault::ClientGone),
                 Wake::Due => self.judge_deadline(deadline)?,
             }
         }
@@ -158,8 +157,10 @@ impl Exchange<'_> {
         if interest.link_readable && self.link.poll_readable(cx).is_ready() {
             return Poll::Ready(Wake::LinkReadable);
         }
-        if interest.client_writable && self.client.poll_room(cx).is_ready() {
-            return Poll::Ready(Wake::ClientWritable);
+        if interest.client_drained
+            && let Poll::Ready(drained) = self.client.poll_drained(cx)
+        {
+            return Poll::Ready(drained.map_or(Wake::ClientLost, |()| Wake::ClientDrained));
         }
         if interest.link_writable && self.link.poll_room(cx).is_ready() {
             return Poll::Ready(Wake::LinkWritable);
@@ -209,7 +210,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Sends what fits and keeps the rest until there is room.
+    /// Passes bytes on; they leave at the end of the turn.
     fn send_down(&mut self, out: &[u8]) -> Result<(), Fault> {
         if out.is_empty() {
             return Ok(());
@@ -218,22 +219,10 @@ impl Exchange<'_> {
         if self.progress.first_content.is_none() && self.response.content_bytes > 0 {
             self.progress.first_content = Some(clock::now());
         }
-        let sent = self.client.try_send(out).map_err(|_| Fault::ClientGone)?;
-        if let Some(rest) = out.get(sent..)
-            && !rest.is_empty()
-        {
-            self.buffers.append(self.pending, rest);
-        }
+        self.client.post(out);
         if self.client.is_half_closed() && self.client.is_gone() {
             return Err(Fault::ClientGone);
         }
-        Ok(())
-    }
-
-    fn send_pending(&mut self) -> Result<(), Fault> {
-        let sent = self.client.try_send(self.pending.filled()).map_err(|_| Fault::ClientGone)?;
-        self.pending.consume(sent);
-        self.buffers.release_if_empty(self.pending);
         Ok(())
     }
 
@@ -267,7 +256,7 @@ impl Exchange<'_> {
         if self.progress.first_byte.is_none() {
             return Err(Fault::FirstByteTimedOut);
         }
-        Err(if self.pending.is_empty() { Fault::GapTimedOut } else { Fault::ClientSlow })
+        Err(if self.client.has_backlog() { Fault::ClientSlow } else { Fault::GapTimedOut })
     }
 
     /// The deadline after something has moved.
@@ -275,8 +264,9 @@ impl Exchange<'_> {
         if self.progress.first_byte.is_none() {
             return self.deadlines.first_byte.min(self.deadlines.whole);
         }
-        let pause = if self.pending.is_empty() { self.deadlines.gap } else { self.deadlines.write };
-        clock::now().after(pause).min(self.deadlines.whole)
+        let is_slow = self.client.has_backlog();
+        let pause = if is_slow { self.deadlines.write } else { self.deadlines.gap };
+        clock::recent().after(pause).min(self.deadlines.whole)
     }
 
     /// Where the time until the first byte went, for the head of the response.

@@ -89,12 +89,19 @@ impl Upload {
                 body.pieces().iter().for_each(|piece| out.extend_from_slice(piece));
                 upload.body_sent = body.len();
             }
+            if upload.body_sent == body.len() && link.post(out) {
+                upload.has_sent = true;
+                upload.is_complete = true;
+                return Ok(());
+            }
             let sent = link.try_send(out)?;
             upload.has_sent = sent > 0;
             buffers.append(&mut upload.head, out.get(sent..).unwrap_or_default());
             io::Result::Ok(())
         })?;
-        upload.go_on(link, buffers, body)?;
+        if !upload.is_complete {
+            upload.go_on(link, buffers, body)?;
+        }
         Ok(upload)
     }
 

@@ -35,7 +35,23 @@ pub fn now() -> Moment {
     })
 }
 
+/// A time of this turn: as good as [`now`] where a millisecond does not matter, and read once per turn.
+#[must_use]
+pub fn recent() -> Moment {
+    RECENT.get().unwrap_or_else(|| {
+        let now = now();
+        RECENT.set(Some(now));
+        now
+    })
+}
+
+/// The turn has ended: the next one has a time of its own.
+pub(super) fn forget_recent() {
+    RECENT.set(None);
+}
+
 thread_local! {
+    static RECENT: Cell<Option<Moment>> = const { Cell::new(None) };
     static CLOCK: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
     static TIMERS: Cell<Timers> = const { Cell::new(Timers::new()) };
 }

@@ -12,6 +12,7 @@ use std::task::Poll;
 
 pub mod clock;
 pub mod listen;
+mod outbox;
 pub mod stream;
 pub mod task;
 pub mod turn;

@@ -15,6 +15,8 @@ use std::task::Context;
 use std::task::Poll;
 
 use crate::ring::clock::Timer;
+use crate::ring::outbox;
+use crate::ring::outbox::Backlog;
 use crate::ring::turn;
 use crate::sys::socket;
 use crate::units::Moment;
@@ -29,11 +31,17 @@ pub struct Readiness {
     writing: Option<Pin<Box<dyn Future<Output = io::Result<()>>>>>,
 }
 
-struct Shared {
+/// What the waits and the outbox share with a descriptor's owner.
+pub(super) struct Shared {
     /// The runtime's handle; only its readiness is used, whatever kind of descriptor it is.
-    descriptor: monoio::net::TcpStream,
+    pub(super) descriptor: monoio::net::TcpStream,
+    pub(super) fd: RawFd,
     is_wanted: Cell<bool>,
     outcome: Cell<Option<io::Result<()>>>,
+    /// Whether bytes wait for the end of the turn.
+    pub(super) is_posted: Cell<bool>,
+    /// What the socket had no room for.
+    pub(super) backlog: Cell<Option<Box<Backlog>>>,
 }
 
 impl Readiness {
@@ -42,7 +50,11 @@ impl Readiness {
     /// # Errors
     /// The system's, where the runtime has to register descriptors.
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
+        let raw = fd.as_raw_fd();
         let shared = Rc::new(Shared {
+            fd: raw,
+            is_posted: Cell::new(false),
+            backlog: Cell::new(None),
             descriptor: monoio::net::TcpStream::from_std(TcpStream::from(fd))?,
             is_wanted: Cell::new(false),
             outcome: Cell::new(None),
@@ -136,7 +148,30 @@ impl Stream {
     /// # Errors
     /// `WouldBlock` if nothing fits; else the socket's.
     pub fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        if self.readiness.shared.is_posted.get() {
+            outbox::flush();
+        }
+        if self.has_backlog() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         socket::send(self.fd, bytes)
+    }
+
+    /// Takes bytes that leave at the end of this turn, after all that was posted before. What the socket has no
+    /// room for is kept and sent as room comes: see [`Self::has_backlog`].
+    pub fn post(&self, bytes: &[u8]) {
+        outbox::post(&self.readiness.shared, bytes);
+    }
+
+    /// Whether bytes that were posted wait for room. Who posts must stop then, until [`Self::poll_drained`] is ready.
+    #[must_use]
+    pub fn has_backlog(&self) -> bool {
+        outbox::has_backlog(&self.readiness.shared)
+    }
+
+    /// Ready once nothing that was posted waits for room, or the connection failed.
+    pub fn poll_drained(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        outbox::poll_drained(&self.readiness.shared, cx)
     }
 
     /// See [`Readiness::poll_readable`].
@@ -180,6 +215,7 @@ impl Stream {
     /// # Errors
     /// `TimedOut` at the deadline; else the socket's.
     pub async fn send_all(&mut self, mut bytes: &[u8], deadline: Moment) -> io::Result<()> {
+        self.drained(deadline).await?;
         while !bytes.is_empty() {
             match self.try_send(bytes) {
                 Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
@@ -191,6 +227,25 @@ impl Stream {
             }
         }
         Ok(())
+    }
+
+    /// Waits until all that was posted is with the kernel.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline; else the socket's.
+    pub async fn drained(&mut self, deadline: Moment) -> io::Result<()> {
+        if self.readiness.shared.is_posted.get() {
+            outbox::flush();
+        }
+        if !self.has_backlog() {
+            return Ok(());
+        }
+        self.set_deadline(deadline);
+        poll_fn(|cx| match self.poll_drained(cx) {
+            Poll::Pending => self.poll_deadline(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            ready @ Poll::Ready(_) => ready,
+        })
+        .await
     }
 
     /// Sets the deadline that [`Self::poll_deadline`] waits for; it moves at the cost of a store.
@@ -211,12 +266,27 @@ impl Stream {
 
     /// Closes the sending direction: the other side reads an end.
     pub fn close_send(&self) {
+        if self.readiness.shared.is_posted.get() {
+            outbox::flush();
+        }
         socket::close_send(self.fd);
     }
 
     /// Ends the connection by a reset (RST): the other side sees that it was cut.
     pub fn reset(self) {
+        if self.readiness.shared.is_posted.get() {
+            outbox::flush();
+        }
         socket::reset_on_close(self.fd);
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // What still waits for room is of no use to anybody; its task finds that the moment the socket says so.
+        if self.readiness.shared.backlog.take().is_some() {
+            socket::close_both(self.fd);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::ring::clock;
+use crate::ring::outbox;
 use crate::units::Moment;
 
 /// Events a second from which napping pays.
@@ -93,6 +94,8 @@ fn wake(turn: &Turn) {
 pub(super) fn end(cx: &Context<'_>) {
     TURN.with(|turn| {
         turn.root.set(Some(cx.waker().clone()));
+        outbox::flush();
+        clock::forget_recent();
         let events = turn.events.replace(0);
         if events == 0 {
             return;

@@ -56,7 +56,6 @@ pub(super) struct Attempts<'r> {
     /// A connection that was used before has failed: the next attempt opens a fresh one, and is the last.
     has_repeated: bool,
     was_reused: bool,
-    pending: Buffer,
 }
 
 impl<'r> Attempts<'r> {
@@ -80,7 +79,6 @@ impl<'r> Attempts<'r> {
             tried: 0,
             has_repeated: false,
             was_reused: false,
-            pending: Buffer::default(),
         }
     }
 
@@ -122,7 +120,7 @@ impl<'r> Attempts<'r> {
         if matches!(fault, Fault::ClientGone | Fault::ClientSlow) {
             return Fate::Cut;
         }
-        let mut last = std::mem::take(&mut self.pending);
+        let mut last = Buffer::default();
         let is_told = self.shard.buffers.with_scratch(|_, out| {
             let is_told = response.feed_fault(fault, &self.shard.buffers, out);
             self.shard.buffers.append(&mut last, out);
@@ -161,7 +159,6 @@ pub(super) async fn run(
         arrived: attempts.world.snapshot.listen.server_timing.then_some(attempts.arrived),
         progress: &mut attempts.progress,
         response,
-        pending: &mut attempts.pending,
     };
     let model = body.model.map(|(span, _)| (span.clone(), &attempts.model.upstream_model_json));
     let model = model.as_ref().map(|(span, json)| (span, json.as_slice()));
@@ -205,7 +202,7 @@ async fn connection(
     let shard = attempts.shard;
     let limits = pool_limits(attempts.upstream);
     while !attempts.has_repeated {
-        let now = clock::now();
+        let now = clock::recent();
         let taken = shard.state.with(|own| {
             own.pool.take(endpoint.slot, limits, now, |_, reason| shard.note_retired(reason))
         });
@@ -316,7 +313,7 @@ impl<'s> InUse<'s> {
     fn give_back(mut self, endpoint: &Endpoint, upstream: &Upstream) {
         let Some(mut link) = self.link.take() else { return };
         link.set_deadline(Moment::NEVER);
-        let (opened, limits, now) = (link.opened, pool_limits(upstream), clock::now());
+        let (opened, limits, now) = (link.opened, pool_limits(upstream), clock::recent());
         let given =
             self.shard.state.with(|own| own.pool.give(endpoint.slot, link, opened, limits, now));
         if let Err((_, reason)) = given {

@@ -12,6 +12,7 @@ use crate::record::counters::ShardCounter;
 use crate::ring::clock;
 use crate::ring::stream::Stream;
 use crate::shard::Shard;
+use crate::shard::plan;
 use crate::shard::request;
 use crate::shard::request::Fate;
 use crate::shard::state::Place;
@@ -33,10 +34,17 @@ pub(super) async fn serve(shard: Rc<Shard>, connection: OwnedFd) {
         if !world.is_serving() && client.input.is_empty() {
             break Fate::Linger;
         }
-        let head = incoming::head(&mut client, &shard.buffers, &world.limits()).await;
+        let limits = world.limits();
+        let listen = &world.snapshot.listen;
+        let head =
+            incoming::head(&mut client, &shard.buffers, &limits, |head| plan::look(head, listen)).await;
         presence.set_idle(false);
         let fate = match head {
-            Ok(outline) => request::serve(&shard, &mut client, outline).await,
+            Ok((outline, look)) => {
+                // A world that was published while the head was waited for counts for this request already.
+                let world = shard.world();
+                request::serve(&shard, &world, &mut client, outline, look).await
+            }
             Err(Trouble::Closed | Trouble::Gone) => break Fate::Cut,
             Err(trouble) => request::reject(&shard, &mut client, &world, &trouble).await,
         };

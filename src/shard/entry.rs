@@ -2,6 +2,7 @@
 
 use crate::record::Fault;
 use crate::record::Record;
+use crate::record::RequestId;
 use crate::record::counters::ShardCounter;
 use crate::relay::exchange::Progress;
 use crate::relay::response::Response;
@@ -27,11 +28,12 @@ pub(super) struct Entry<'s> {
 
 impl<'s> Entry<'s> {
     /// Begins the entry of a request whose head has just arrived.
-    pub(super) fn begin(shard: &'s Shard) -> Self {
+    pub(super) fn begin(shard: &'s Shard, trusted: Option<RequestId>) -> Self {
         let now = clock::now();
-        let (id, started_unix_ms) = shard
-            .state
-            .with(|own| (own.ids.next(), own.unix_offset_ms + now.as_nanos() / 1_000_000));
+        let (id, started_unix_ms) = shard.state.with(|own| {
+            let id = trusted.unwrap_or_else(|| own.ids.next());
+            (id, own.unix_offset_ms + now.as_nanos() / 1_000_000)
+        });
         shard.page.add(ShardCounter::RequestsOpen, 1);
         let record = Record { id, started_unix_ms, shard: shard.id, ..Record::default() };
         Self { shard, record, began: now, arrived: now, is_stream_counted: false, is_closed: false }
@@ -48,8 +50,10 @@ impl<'s> Entry<'s> {
     }
 
     /// The request has arrived whole.
-    pub(super) fn received(&mut self, body_bytes: usize) {
-        self.arrived = clock::now();
+    pub(super) fn received(&mut self, body_bytes: usize, has_waited: bool) {
+        if has_waited {
+            self.arrived = clock::now();
+        }
         self.record.bytes_up = body_bytes as u64;
     }
 

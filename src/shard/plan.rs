@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use crate::accept::incoming::Incoming;
 use crate::accept::incoming::Limits;
-use crate::accept::incoming::Outline;
 use crate::accept::incoming::Trouble;
 use crate::llm::dialect::Dialect;
 use crate::llm::dialect::Operation;
@@ -15,8 +14,11 @@ use crate::llm::request::Unreadable;
 use crate::route::path;
 use crate::route::path::Destination;
 use crate::route::path::Unroutable;
+use crate::record::RequestId;
+use crate::snapshot::Listen;
 use crate::snapshot::Snapshot;
 use crate::units::ModelId;
+use crate::wire::head::BodyLength;
 use crate::wire::head::RequestHead;
 use crate::wire::http1::parse;
 use crate::wire::http1::parse::Slots;
@@ -81,45 +83,77 @@ impl Refusal {
     }
 }
 
-/// Looks at the head alone: is there anything at this path for this method? So a large body is refused before it
-/// is sent.
-pub(super) fn look(head: &[u8], outline: &Outline, limits: &Limits) -> Result<(), Refusal> {
-    with_head(head, |head| {
-        let dialect = match path::destination(head.method, head.path).map_err(unroutable)? {
-            Destination::Generate(operation) => operation.dialect(),
-            _ => Dialect::OpenAi,
-        };
-        match outline.body {
-            crate::wire::head::BodyLength::Exact(length)
-                if usize::try_from(length).is_ok_and(|length| length <= limits.body_bytes_max) =>
-            {
-                Ok(())
-            }
-            crate::wire::head::BodyLength::Exact(_) => {
-                Err(Refusal { dialect, ..too_large(limits) })
-            }
-            _ => Ok(()),
-        }
-    })?
+/// What the head alone says.
+pub(super) struct Look {
+    /// Where it goes, or why nowhere.
+    pub(super) goal: Result<Goal, Refusal>,
+    /// The name that the client has given the request, where the config trusts it.
+    pub(super) trusted_id: Option<RequestId>,
+}
+
+/// Where a request goes by its head.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Goal {
+    /// To an operation of a model API; the body names the model.
+    Generate(Operation),
+    /// Somewhere else: the path must be read again.
+    Other,
+}
+
+/// Looks at the head alone: is there anything at this path for this method, and may its body be as large as it
+/// says? So a body that nobody wants is refused before it is sent.
+pub(super) fn look(head: &RequestHead<'_, '_>, listen: &Listen) -> Look {
+    let trusted_id = match head.fields.get("x-request-id") {
+        Some(text) if listen.trust_request_id => RequestId::parse(text),
+        _ => None,
+    };
+    Look { goal: goal(head, listen), trusted_id }
+}
+
+fn goal(head: &RequestHead<'_, '_>, listen: &Listen) -> Result<Goal, Refusal> {
+    let destination = path::destination(head.method, head.path)
+        .map_err(|why| Refusal { dialect: path::dialect(head.path), ..unroutable(why) })?;
+    if let BodyLength::Exact(length) = head.body
+        && usize::try_from(length).is_ok_and(|length| length > listen.body_bytes_max)
+    {
+        return Err(Refusal { dialect: destination.dialect(), ..too_large(listen.body_bytes_max) });
+    }
+    Ok(match destination {
+        Destination::Generate(operation) => Goal::Generate(operation),
+        _ => Goal::Other,
+    })
 }
 
 /// Decides about a request that has arrived whole.
-pub(super) fn decide(world: &Snapshot, request: &Incoming) -> Result<Decision, Refusal> {
-    with_head(request.head(), |head| {
-        match path::destination(head.method, head.path).map_err(unroutable)? {
-            Destination::Generate(operation) => {
-                generate(world, request.body(), operation).map_err(|refusal| refusal.of(operation))
-            }
-            Destination::Invoke { model, version } => {
-                invoke(world, request.body(), &model, version.as_deref())
-            }
-            Destination::ListModels => Ok(Decision::ListModels),
-            Destination::DescribeModel { model } => match world.route.pick(&model) {
-                Some(id) => Ok(Decision::DescribeModel(id)),
-                None => Err(unknown_model(world, &model)),
-            },
+pub(super) fn decide(
+    world: &Snapshot,
+    request: &Incoming,
+    goal: Goal,
+) -> Result<Decision, Refusal> {
+    match goal {
+        Goal::Generate(operation) => {
+            generate(world, request.body(), operation).map_err(|refusal| refusal.of(operation))
         }
-    })?
+        Goal::Other => with_head(request.head(), |head| other(world, request, head))?,
+    }
+}
+
+fn other(
+    world: &Snapshot,
+    request: &Incoming,
+    head: &RequestHead<'_, '_>,
+) -> Result<Decision, Refusal> {
+    match path::destination(head.method, head.path).map_err(unroutable)? {
+        Destination::Generate(operation) => generate(world, request.body(), operation),
+        Destination::Invoke { model, version } => {
+            invoke(world, request.body(), &model, version.as_deref())
+        }
+        Destination::ListModels => Ok(Decision::ListModels),
+        Destination::DescribeModel { model } => match world.route.pick(&model) {
+            Some(id) => Ok(Decision::DescribeModel(id)),
+            None => Err(unknown_model(world, &model)),
+        },
+    }
 }
 
 fn with_head<R>(bytes: &[u8], look: impl FnOnce(&RequestHead<'_, '_>) -> R) -> Result<R, Refusal> {
@@ -204,8 +238,7 @@ fn unknown_model(world: &Snapshot, name: &str) -> Refusal {
     refusal
 }
 
-fn too_large(limits: &Limits) -> Refusal {
-    let bound = limits.body_bytes_max;
+fn too_large(bound: usize) -> Refusal {
     Refusal::new(
         413,
         "request_too_large",
@@ -227,6 +260,6 @@ pub(super) fn trouble(trouble: &Trouble, limits: &Limits) -> Option<Refusal> {
             "request_timeout",
             "The request did not arrive in time. Send it without long pauses.",
         )),
-        Trouble::TooLarge => Some(too_large(limits)),
+        Trouble::TooLarge => Some(too_large(limits.body_bytes_max)),
     }
 }

@@ -14,6 +14,7 @@ use crate::shard::attempt::Attempts;
 use crate::shard::entry::Entry;
 use crate::shard::plan;
 use crate::shard::plan::Decision;
+use crate::shard::plan::Look;
 use crate::shard::plan::Plan;
 use crate::shard::plan::Refusal;
 use crate::wire::head::Method;
@@ -31,17 +32,26 @@ pub(super) enum Fate {
 }
 
 /// Serves one request, of which the head has arrived.
-pub(super) async fn serve(shard: &Shard, client: &mut Client, outline: Outline) -> Fate {
-    let world = shard.world(); // one snapshot from here to the end
+///
+/// `world` is the one it sees from here to the end.
+pub(super) async fn serve(
+    shard: &Shard,
+    world: &World,
+    client: &mut Client,
+    outline: Outline,
+    look: Look,
+) -> Fate {
     let limits = world.limits();
-    let mut entry = Entry::begin(shard);
+    let mut entry = Entry::begin(shard, look.trusted_id);
     let speaker =
         Speaker { shard, outline, may_persist: outline.is_keep_alive && world.is_serving() };
 
     // The body: only if there is somebody to give it to.
-    if let Err(refusal) = plan::look(client.input.filled(), &outline, &limits) {
-        return speaker.refuse(client, &mut entry, &refusal, false).await;
-    }
+    let goal = match look.goal {
+        Ok(goal) => goal,
+        Err(refusal) => return speaker.refuse(client, &mut entry, &refusal, false).await,
+    };
+    let has_waited = client.input.len() < outline.whole_bytes();
     let mut request = match incoming::body(client, &shard.buffers, &limits, &outline).await {
         Ok(request) => request,
         Err(trouble) => match plan::trouble(&trouble, &limits) {
@@ -49,10 +59,10 @@ pub(super) async fn serve(shard: &Shard, client: &mut Client, outline: Outline) 
             None => return entry.abandon(Fault::ClientGone),
         },
     };
-    entry.received(request.body().len());
+    entry.received(request.body().len(), has_waited);
 
     // Route: which model, and what is asked of whom.
-    let plan = match plan::decide(&world.snapshot, &request) {
+    let plan = match plan::decide(&world.snapshot, &request, goal) {
         Ok(Decision::Forward(plan)) => plan,
         Ok(Decision::ListModels) => {
             return speaker.say(client, &mut entry, &world.snapshot.model_list).await;
@@ -65,7 +75,7 @@ pub(super) async fn serve(shard: &Shard, client: &mut Client, outline: Outline) 
     entry.admitted(&world.snapshot, &plan);
 
     // Balance, upstream, relay: until it works, or may not be tried again.
-    let mut attempts = Attempts::new(shard, &world, &plan, entry.arrived());
+    let mut attempts = Attempts::new(shard, world, &plan, entry.arrived());
     let mut response = speaker.response(&plan, &entry);
     let outcome = loop {
         let outcome =
@@ -203,7 +213,7 @@ pub(super) async fn reject(
     trouble: &incoming::Trouble,
 ) -> Fate {
     let Some(refusal) = plan::trouble(trouble, &world.limits()) else { return Fate::Cut };
-    let mut entry = Entry::begin(shard);
+    let mut entry = Entry::begin(shard, None);
     entry.note_malformed();
     let outline = Outline {
         head_bytes: 0,

@@ -55,6 +55,12 @@ pub fn close_receive(fd: RawFd) {
     unsafe { libc::shutdown(fd, libc::SHUT_RD) };
 }
 
+/// Closes both directions: whoever waits for this connection wakes.
+pub fn close_both(fd: RawFd) {
+    // SAFETY: no memory is passed. A failure means that the connection is gone already.
+    unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+}
+
 /// Makes the coming close a reset (RST) instead of an orderly end.
 pub fn reset_on_close(fd: RawFd) {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };

@@ -33,6 +33,15 @@ impl Link {
         }
     }
 
+    /// Takes bytes that leave at the end of this turn; false if that is not possible on this connection.
+    pub fn post(&mut self, bytes: &[u8]) -> bool {
+        if self.tls.is_some() {
+            return false;
+        }
+        self.stream.post(bytes);
+        true
+    }
+
     /// Sends as much as fits; `Ok(0)` if nothing does.
     ///
     /// # Errors

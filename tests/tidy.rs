@@ -1,0 +1,260 @@
+//! Is the tree as promised? Reads the files; knows nothing of the library.
+//!
+//! The tables below are the laws' text: what they say is what src/ARCHITECTURE.md means by "may". A change of a law is in
+//! the same commit as the code that needs it.
+
+#[path = "tidy/broken.rs"]
+mod broken;
+#[path = "tidy/laws.rs"]
+mod laws;
+#[path = "tidy/source.rs"]
+mod source;
+
+use source::File;
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::process::Output;
+
+/// What whoever opens the folder sees; the lock file, the licences and the build's own folder come with the trade.
+const ROOT: &[&str] = &["Cargo.toml", "README.md", "bench", "loadtest", "src", "tests", "tuning"];
+const ROOT_OF_THE_TRADE: &[&str] = &["Cargo.lock", "LICENSE-APACHE", "LICENSE-MIT", "target"];
+
+const MAY_IMPORT: &[laws::MayImport] = &[
+    ("cli", ""),
+    ("knobs", "sys ring"),
+    ("units", ""),
+    ("sys", "units"),
+    ("ring", "units sys"),
+    ("accept", "units ring wire"),
+    ("wire", "units"),
+    ("llm", "units wire"),
+    ("route", "units wire llm"),
+    ("balance", "units"),
+    ("upstream", "units ring wire"),
+    ("relay", "units ring accept wire llm upstream record"),
+    ("record", "units"),
+    ("config", "units"),
+    // wire: a question to explain has a method.
+    ("snapshot", "units wire llm route balance config"),
+    // sys: a publication rings a bell, which is a descriptor.
+    ("crossing", "units sys record snapshot"),
+    // knobs: only the bound on shards.
+    (
+        "shard",
+        "knobs units sys ring accept wire llm route balance upstream relay record snapshot crossing",
+    ),
+    // cli: check and explain end with an exit code, and explain is asked in the words that were typed.
+    ("control", "cli units record config snapshot crossing"),
+    ("mock", "units ring wire"),
+    // serve is where the two kinds of thread meet; nothing imports it.
+    ("serve", "knobs units sys crossing shard control mock"),
+];
+
+const LOADTEST_MAY_BORROW: &str = "units sys ring wire llm mock";
+
+const WORDS: &[laws::Word] = &[
+    ("monoio", "src/ring/", "the runtime has one address"),
+    ("tokio", "src/control/", "shards have no reactor but the ring"),
+    // The load tester waits for 40,000 streams at once with one call.
+    ("unsafe {", "src/sys/ src/ring/ src/crossing/ loadtest/poll.rs", "proofs live together"),
+    ("unsafe fn", "src/sys/ src/ring/ src/crossing/", "proofs live together"),
+    ("unsafe impl", "src/sys/ src/ring/ src/crossing/", "proofs live together"),
+    // rustls wants its settings in an Arc: the snapshot holds them, upstream passes them on.
+    ("Arc<", "src/crossing/ src/control/ src/snapshot/ src/upstream/", "shards share nothing"),
+    ("Atomic", "src/crossing/", "shards share nothing"),
+    ("Mutex", "src/control/", "shards never wait for each other"),
+    ("RwLock", "src/control/", "shards never wait for each other"),
+    ("RefCell", "src/shard/state.rs", "one door to a shard's state"),
+    ("select!", "src/control/", "a dropped read loses bytes"),
+    (
+        "async ",
+        "src/ring/ src/accept/ src/upstream/ src/relay/ src/shard/ src/control/ src/mock/",
+        "to decide is not to wait",
+    ),
+    ("Instant::now", "src/ring/clock.rs src/control/", "time is an argument"),
+    // A shard looks at the wall clock once a tick, for the times in records.
+    ("SystemTime", "src/control/ src/shard/start.rs loadtest/report.rs", "time is an argument"),
+    (
+        "thread::sleep",
+        "src/ring/turn.rs src/control/log/access.rs loadtest/",
+        "a shard that sleeps serves nobody",
+    ),
+    ("env::var", "src/main.rs src/control/ loadtest/", "the environment is an argument"),
+    ("to_socket_addrs", "", "names are resolved by control, and never by waiting"),
+    ("lazy_static", "", "no global state"),
+    ("static mut", "", "no global state"),
+    ("todo!", "", "finish it, or open an issue"),
+    ("unimplemented!", "", "finish it, or open an issue"),
+];
+
+/// Lines of a file, its unit tests not counted.
+const LINES_MAX: usize = 400;
+const LONG_FILES: &[(&str, &str)] = &[
+    ("loadtest/client/mod.rs", "one state machine of a simulated user, from plan to verdict"),
+    ("src/relay/response.rs", "one state machine of a response, head to end"),
+];
+
+/// Under which names the keys of a function of config/read.rs stand.
+const KEYS: &[(&str, &str)] = &[
+    ("file", ""),
+    ("listen", "listen."),
+    ("limits", "listen.limits."),
+    ("admin", "admin."),
+    ("access_log", "access_log."),
+    ("upstream", "upstream."),
+    ("api_key", "upstream.api_key."),
+    ("endpoints", "upstream.endpoints."),
+    ("deadlines", "upstream.deadlines."),
+    ("deadlines", "model.deadlines."),
+    ("pool", "upstream.pool."),
+    ("model", "model."),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn tree() -> Vec<File> {
+    source::read(root())
+}
+
+fn page(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn file(path: &str) -> File {
+    File::new(path, &page(path))
+}
+
+#[track_caller]
+fn expect_none(wrong: Vec<String>) {
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_root_shows_seven_things() {
+    let names = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = names.map(|name| name.to_string_lossy().into_owned());
+    let seen: Vec<String> =
+        names.filter(|name| !ROOT_OF_THE_TRADE.contains(&name.as_str())).collect();
+    expect_none(laws::root(&seen, ROOT));
+}
+
+#[test]
+fn modules_know_only_whom_they_may() {
+    expect_none(laws::imports(&tree(), MAY_IMPORT));
+}
+
+#[test]
+fn the_load_tester_borrows_only_the_codec() {
+    expect_none(laws::borrowed(&tree(), LOADTEST_MAY_BORROW));
+}
+
+#[test]
+fn words_stay_at_home() {
+    expect_none(laws::words(&tree(), WORDS));
+}
+
+#[test]
+fn every_file_is_introduced() {
+    expect_none(laws::introduced(&tree()));
+}
+
+#[test]
+fn every_file_belongs_to_somebody() {
+    expect_none(laws::adopted(&tree()));
+}
+
+#[test]
+fn files_are_short_or_have_a_reason() {
+    expect_none(laws::length(&tree(), LINES_MAX, LONG_FILES));
+}
+
+#[test]
+fn the_map_is_the_tree() {
+    expect_none(laws::map(&page("src/lib.rs"), &page("src/ARCHITECTURE.md")));
+}
+
+#[test]
+fn every_knob_is_documented() {
+    expect_none(laws::knobs(&tree(), &page("tuning/README.md")));
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let reference = file("src/control/metrics/reference.rs");
+    expect_none(laws::metrics(&reference, &page("src/control/METRICS.md")));
+}
+
+#[test]
+fn every_config_key_is_documented() {
+    let read = file("src/config/read.rs");
+    expect_none(laws::keys(&read, &page("src/config/REFERENCE.md"), KEYS));
+}
+
+#[test]
+fn the_readme_quotes_a_config_that_is_tested() {
+    let config = page("tests/golden/files/config/readme.toml");
+    expect_none(laws::quoted(&page("README.md"), &config));
+}
+
+#[test]
+fn links_lead_somewhere() {
+    expect_none(laws::links(&tree(), |path| root().join(path).exists()));
+}
+
+#[test]
+fn the_readme_and_the_build_run_the_same_tests() {
+    for page in [page("README.md"), page(".ci/run")] {
+        assert!(page.lines().any(|line| line.trim() == "cargo test --workspace"), "{page}");
+    }
+}
+
+#[test]
+fn the_code_is_formatted() {
+    let mut format = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    let done = run(format.args(["fmt", "--all", "--check"]));
+    let said = String::from_utf8_lossy(&done.stderr);
+    if said.contains("is not installed") && env::var_os("CI").is_none() {
+        return; // A machine without rustfmt may still run the tests.
+    }
+    assert!(done.status.success(), "cargo fmt\n{}{said}", String::from_utf8_lossy(&done.stdout));
+}
+
+#[test]
+fn shell_scripts_are_shell() {
+    let scripts = tree().into_iter().filter(|file| {
+        let first = file.text.lines().next().unwrap_or_default();
+        first.starts_with("#!") && first.ends_with("sh")
+    });
+    let scripts: Vec<String> = scripts.map(|file| file.path).collect();
+    for needed in [".ci/run", "tuning/host.sh"] {
+        assert!(scripts.iter().any(|path| path == needed), "{needed} is not there");
+    }
+    for script in scripts {
+        let done = run(Command::new("bash").args(["-n", &script]));
+        assert!(done.status.success(), "{script}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
+/// It looks and changes nothing. What it finds is the machine's matter; that it finds its way is ours.
+#[test]
+fn the_host_can_be_checked() {
+    let done = run(Command::new("bash").args(["tuning/host.sh", "check"]));
+    let said = String::from_utf8_lossy(&done.stdout);
+    let complained = String::from_utf8_lossy(&done.stderr);
+    assert!(matches!(done.status.code(), Some(0 | 1)), "{said}{complained}");
+    assert!(complained.is_empty(), "{complained}");
+    for setting in fs::read_to_string(root().join("tuning/sysctl.conf")).unwrap().lines() {
+        let name = setting.split('=').next().unwrap_or_default().trim();
+        let is_setting = !name.is_empty() && !name.starts_with('#');
+        assert!(!is_setting || said.contains(name), "{name} is not in\n{said}");
+    }
+}
+
+fn run(command: &mut Command) -> Output {
+    let done = command.current_dir(root()).stdin(std::process::Stdio::null()).output();
+    done.unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
