@@ -19,9 +19,17 @@ client_cpu=${CLIENT_CPU:-0}
 run=$(mktemp -d)
 started=()
 
+# Ends processes that this script has started, and waits until they are gone.
+end() {
+    local pid
+    for pid in "$@"; do kill -KILL "$pid" 2>/dev/null || true; done
+    for pid in "$@"; do
+        while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+    done
+}
+
 finish() {
-    for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
-    for pid in "${started[@]}"; do wait "$pid" 2>/dev/null || true; done
+    end "${started[@]}"
     rm -rf "$run"
 }
 trap finish EXIT
@@ -55,30 +63,31 @@ listening() {
 
 start_mock() {
     "$bin/ringway-loadtest" mock --cpu "$client_cpu" --listen 127.0.0.1:18001 >"$run/mock.log" 2>&1 &
-    mock=$! && started+=("$mock")
+    mock=$! && started+=("$mock") && disown
     listening 18001 mock
 }
 
 start_peers() {
     sed "s,RUN,$run,g" "$here/nginx.conf" >"$run/nginx.conf"
     taskset -c "$gateway_cpu" nginx -p "$run" -e "$run/nginx.log" -c "$run/nginx.conf" &
-    nginx=$! && started+=("$nginx")
+    nginx=$! && started+=("$nginx") && disown
     taskset -c "$gateway_cpu" haproxy -db -q -f "$here/haproxy.cfg" >"$run/haproxy.log" 2>&1 &
-    haproxy=$! && started+=("$haproxy")
+    haproxy=$! && started+=("$haproxy") && disown
     RINGWAY_SHARDS=1 RINGWAY_CPUS=$gateway_cpu taskset -c "$gateway_cpu" \
         "$bin/ringway" serve --config "$here/ringway.toml" >"$run/ringway.log" 2>&1 &
-    ringway=$! && started+=("$ringway")
+    ringway=$! && started+=("$ringway") && disown
     listening 18081 nginx
     listening 18082 haproxy
     listening 18083 ringway
     # The master of nginx does no work, but its memory is its users' too.
     nginx_all="$nginx,$(pgrep -d, -P "$nginx")"
+    # Workers outlive a master that is killed.
+    for pid in ${nginx_all//,/ }; do [ "$pid" = "$nginx" ] || started+=("$pid"); done
 }
 
 stop_peers() {
-    for pid in "$nginx" "$haproxy" "$ringway"; do kill -KILL "$pid" 2>/dev/null || true; done
-    for pid in $(tr , ' ' <<<"$nginx_all"); do kill -KILL "$pid" 2>/dev/null || true; done
-    for pid in "$nginx" "$haproxy" "$ringway"; do wait "$pid" 2>/dev/null || true; done
+    # shellcheck disable=SC2086 # a list of numbers
+    end ${nginx_all//,/ } "$haproxy" "$ringway"
     started=("$mock")
 }
 
@@ -111,7 +120,7 @@ compare() {
         --setting "ringway=http://127.0.0.1:18083,$ringway" "$@" >"$run/last.txt" 2>&1 || failed=$?
     if [ "$failed" -ne 0 ]; then
         echo "$name: not clean, or it could not run:"
-        grep -E 'NOT CLEAN|LOST|ERROR|:' "$run/last.txt" | head -20
+        grep -E 'NOT CLEAN|LOST|ERROR|loadtest:' "$run/last.txt" | head -20
     fi
 }
 

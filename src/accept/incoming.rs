@@ -60,9 +60,8 @@ impl Outline {
     pub fn whole_bytes(&self) -> usize {
         match self.body {
             BodyLength::Empty | BodyLength::UntilClose => self.head_bytes,
-            BodyLength::Exact(length) => {
-                usize::try_from(length).map_or(usize::MAX, |length| length.saturating_add(self.head_bytes))
-            }
+            BodyLength::Exact(length) => usize::try_from(length)
+                .map_or(usize::MAX, |length| length.saturating_add(self.head_bytes)),
             BodyLength::Chunked => usize::MAX,
         }
     }
@@ -133,7 +132,9 @@ pub async fn head<L>(
             if is_worth_parsing {
                 match parsed(client.input.filled(), &look) {
                     Ok(Some(found)) => return Ok(found),
-                    Ok(None) if has_begun => return Err(Trouble::Malformed(Malformed::BareLineFeed)),
+                    Ok(None) if has_begun => {
+                        return Err(Trouble::Malformed(Malformed::BareLineFeed));
+                    }
                     Ok(None) => {}
                     Err(malformed) => return Err(Trouble::Malformed(malformed)),
                 }

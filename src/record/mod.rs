@@ -39,9 +39,8 @@ impl RequestId {
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         let hyphens = text.iter().filter(|&&byte| byte == b'-').count();
-        let is_uuid = text.len() == 36
-            && hyphens == 4
-            && [8, 13, 18, 23].iter().all(|&at| text[at] == b'-');
+        let is_uuid =
+            text.len() == 36 && hyphens == 4 && [8, 13, 18, 23].iter().all(|&at| text[at] == b'-');
         if text.len() != 32 && !is_uuid {
             return None;
         }

@@ -37,7 +37,8 @@ pub(super) async fn serve(shard: Rc<Shard>, connection: OwnedFd) {
         let limits = world.limits();
         let listen = &world.snapshot.listen;
         let head =
-            incoming::head(&mut client, &shard.buffers, &limits, |head| plan::look(head, listen)).await;
+            incoming::head(&mut client, &shard.buffers, &limits, |head| plan::look(head, listen))
+                .await;
         presence.set_idle(false);
         let fate = match head {
             Ok((outline, look)) => {
