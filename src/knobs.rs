@@ -24,6 +24,8 @@ pub struct Knobs {
     pub streams_max: u64,
     /// Longest nap of a busy shard before it waits for events, in microseconds; 0: never.
     pub wake_us: u32,
+    /// What the kernel may hold for one direction of a connection that is read slowly, in bytes; 0: its own choice.
+    pub socket_bytes: u32,
     /// How long streams may go on after the first SIGTERM.
     pub drain: Duration,
     /// Whether to do without io_uring.
@@ -38,6 +40,8 @@ const STREAMS_MAX: u64 = 10_000_000;
 pub const RESERVED_FILES: u64 = 256;
 const WAKE_US_DEFAULT: u32 = 300;
 const WAKE_US_MAX: u32 = 2_000;
+const SOCKET_KIB_DEFAULT: u64 = 256;
+const SOCKET_KIB_MAX: u64 = 64 << 10;
 const DRAIN_SECONDS_DEFAULT: u64 = 30;
 const DRAIN_SECONDS_MAX: u64 = 86_400;
 
@@ -66,6 +70,7 @@ impl Knobs {
         let held = machine.open_files.saturating_sub(RESERVED_FILES) / 2;
         let streams_max = number("RINGWAY_STREAMS_MAX", held, STREAMS_MAX);
         let wake_us = number("RINGWAY_WAKE_US", WAKE_US_DEFAULT.into(), WAKE_US_MAX.into());
+        let socket_kib = number("RINGWAY_SOCKET_KIB", SOCKET_KIB_DEFAULT, SOCKET_KIB_MAX);
         let drain = number("RINGWAY_DRAIN_SECONDS", DRAIN_SECONDS_DEFAULT, DRAIN_SECONDS_MAX);
         let is_legacy_forced = match get("RINGWAY_DRIVER").as_deref() {
             None | Some("io_uring") => false,
@@ -91,6 +96,7 @@ impl Knobs {
             shards: place(usize::try_from(shards).unwrap_or(0), &cpus),
             streams_max,
             wake_us: u32::try_from(wake_us).unwrap_or(WAKE_US_DEFAULT),
+            socket_bytes: u32::try_from(socket_kib * 1024).unwrap_or(0),
             drain: Duration::from_secs(drain),
             is_legacy_forced,
         })

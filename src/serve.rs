@@ -158,6 +158,7 @@ impl Wired {
                 inbox,
                 outboxes: outboxes.clone(),
                 connections_max: knobs.connections_max(),
+                socket_bytes: knobs.socket_bytes,
                 own_file_table: has_own_table.then(|| useless_for(&useless, index)),
                 built,
             });

@@ -268,11 +268,10 @@ impl Worker {
         let last = u8::try_from(1 + slot % sources).unwrap_or(1);
         let local = (sources > 1).then(|| SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)));
         let addresses = &self.job.destination.addresses;
-        let socket = socket::connect(addresses[slot % addresses.len()], local)?;
         let connection = &mut self.connections[slot];
-        if connection.is_slow {
-            socket::set_buffers(socket.as_raw_fd(), SLOW_BUFFER_BYTES, 0)?;
-        }
+        let receive_bytes = if connection.is_slow { SLOW_BUFFER_BYTES } else { 0 };
+        let dial = socket::Dial { local, receive_bytes };
+        let socket = socket::connect(addresses[slot % addresses.len()], dial)?;
         self.poll.add(socket.as_raw_fd(), slot as u64)?;
         connection.socket = Some(socket);
         self.tally.counts.connections += 1;

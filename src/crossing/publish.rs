@@ -114,22 +114,21 @@ mod tests {
         }
     }
 
+    fn read_to(inlet: &Inlet, end: u64) {
+        let mut last = 0;
+        while last < end {
+            let Some(publication) = inlet.adopt() else { continue };
+            assert!(publication.snapshot.number > last);
+            last = publication.snapshot.number;
+        }
+    }
+
     #[test]
     fn a_number_never_goes_back_whatever_the_timing() {
         let (publisher, inlets) = channel(2).unwrap();
         let readers: Vec<_> = inlets
             .into_iter()
-            .map(|inlet| {
-                std::thread::spawn(move || {
-                    let mut last = 0;
-                    while last < 10_000 {
-                        if let Some(publication) = inlet.adopt() {
-                            assert!(publication.snapshot.number > last);
-                            last = publication.snapshot.number;
-                        }
-                    }
-                })
-            })
+            .map(|inlet| std::thread::spawn(move || read_to(&inlet, 10_000)))
             .collect();
         for number in 1..=10_000 {
             publisher.publish(&publication(number));

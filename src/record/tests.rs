@@ -42,7 +42,13 @@ fn an_id_is_read_as_it_was_written_and_nothing_else_is() {
     let uuid = "01234567-89AB-cdef-0011-223344556677";
     assert_eq!(RequestId::parse(plain.as_bytes()), Some(id));
     assert_eq!(RequestId::parse(uuid.as_bytes()), Some(id));
-    for other in ["", "req_1", &plain[1..], "0123456789abcdef001122334455667x", &"-".repeat(36)] {
+    for other in [
+        "",
+        "req_1",
+        "123456789abcdef0011223344556677",
+        "0123456789abcdef001122334455667x",
+        &"-".repeat(36),
+    ] {
         assert_eq!(RequestId::parse(other.as_bytes()), None, "{other}");
     }
 }

@@ -11,7 +11,6 @@ use super::upload::Body;
 use super::upload::Upload;
 use crate::accept::client::Client;
 use crate::accept::client::Received;
-use crate::accept::incoming::CONTINUE;
 use crate::accept::incoming::Incoming;
 use crate::record::Fault;
 use crate::ring::clock;
@@ -232,10 +231,11 @@ impl Exchange<'_> {
             Received::Bytes(_) | Received::Nothing => Ok(()),
             Received::Gone => Err(Fault::ClientGone),
             Received::End => {
-                if !self.progress.has_answered && self.response.may_probe() {
-                    // A client that left answers this with a reset; one that only half-closed skips it.
-                    self.client.try_send(CONTINUE).map_err(|_| Fault::ClientGone)?;
-                }
+                // A client that left answers this with a reset; one that only half-closed reads over it.
+                self.buffers.with_scratch(|_, out| {
+                    self.response.probe(out);
+                    self.client.post(out);
+                });
                 if self.client.is_gone() { Err(Fault::ClientGone) } else { Ok(()) }
             }
         }

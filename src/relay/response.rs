@@ -6,6 +6,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use crate::accept::incoming::CONTINUE;
 use crate::llm::dialect;
 use crate::llm::dialect::Dialect;
 use crate::llm::dialect::ErrorText;
@@ -142,12 +143,6 @@ impl Response {
         self.timing = Some((gateway, endpoint));
     }
 
-    /// Whether an interim response may be sent to see whether the client is still there.
-    #[must_use]
-    pub fn may_probe(&self) -> bool {
-        self.asked.version == Version::Http11 && !self.has_head()
-    }
-
     /// Takes bytes from the endpoint and appends what goes down to `out`.
     ///
     /// # Errors
@@ -220,6 +215,20 @@ impl Response {
             out.extend_from_slice(encode::LAST_CHUNK);
         }
         true
+    }
+
+    /// Appends what a client reads over and a client that is gone answers with a reset: an interim head, or a comment
+    /// between two events. Nothing, where neither has a place.
+    pub fn probe(&self, out: &mut Vec<u8>) {
+        if !self.has_head() {
+            if self.asked.version == Version::Http11 {
+                out.extend_from_slice(CONTINUE);
+            }
+        } else if self.is_events() && self.is_at_boundary() && !self.is_done {
+            let start = self.open_chunk(out);
+            out.extend_from_slice(b": ping\n\n");
+            self.close_chunk(start, out);
+        }
     }
 
     /// What went down so far ends between two events: true unless a very large event was let through in parts.

@@ -19,6 +19,7 @@ use crate::ring::outbox;
 use crate::ring::outbox::Backlog;
 use crate::ring::turn;
 use crate::sys::socket;
+pub use crate::sys::socket::Dial;
 use crate::units::Moment;
 
 /// When a descriptor (socket, listener, eventfd, timerfd) can be read or written.
@@ -120,16 +121,12 @@ impl Stream {
         Ok(Self { fd: fd.as_raw_fd(), readiness: Readiness::new(fd)?, timer: None })
     }
 
-    /// Connects to an address, from `local` if one is given.
+    /// Connects to an address.
     ///
     /// # Errors
     /// `TimedOut` at the deadline; else the system's.
-    pub async fn connect(
-        remote: SocketAddr,
-        local: Option<SocketAddr>,
-        deadline: Moment,
-    ) -> io::Result<Self> {
-        let mut stream = Self::from_fd(socket::connect(remote, local)?)?;
+    pub async fn connect(remote: SocketAddr, dial: Dial, deadline: Moment) -> io::Result<Self> {
+        let mut stream = Self::from_fd(socket::connect(remote, dial)?)?;
         stream.writable(deadline).await?;
         socket::take_error(stream.fd)?;
         Ok(stream)

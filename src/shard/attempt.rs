@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::task::Context;
 use std::task::Poll;
 
 use crate::accept::client::Client;
@@ -19,6 +20,7 @@ use crate::relay::response::Response;
 use crate::relay::upload::Body;
 use crate::relay::upload::Upload;
 use crate::ring::clock;
+use crate::ring::stream::Dial;
 use crate::shard::Shard;
 use crate::shard::World;
 use crate::shard::entry::Entry;
@@ -200,20 +202,11 @@ async fn connection(
     entry: &mut Entry<'_>,
 ) -> Result<Link, Fault> {
     let shard = attempts.shard;
-    let limits = pool_limits(attempts.upstream);
-    while !attempts.has_repeated {
-        let now = clock::recent();
-        let taken = shard.state.with(|own| {
-            own.pool.take(endpoint.slot, limits, now, |_, reason| shard.note_retired(reason))
-        });
-        let Some(mut link) = taken else { break };
-        let is_quiet = poll_fn(|cx| Poll::Ready(link.is_quiet(cx))).await;
-        if is_quiet {
-            shard.page.add(ShardCounter::PoolReused, 1);
-            link.is_reused = true;
-            return Ok(link);
-        }
-        shard.note_retired(Retired::Broken);
+    // After an old connection has died under a request, only a fresh one will do.
+    if !attempts.has_repeated
+        && let Some(link) = poll_fn(|cx| Poll::Ready(pooled(attempts, endpoint, cx))).await
+    {
+        return Ok(link);
     }
     let began = clock::now();
     let deadline = began.after(attempts.model.deadlines.connect).min(attempts.deadlines.first_byte);
@@ -226,6 +219,24 @@ async fn connection(
     Ok(opened)
 }
 
+/// The connection used last on which nothing has happened since.
+fn pooled(attempts: &Attempts<'_>, endpoint: &Endpoint, cx: &mut Context<'_>) -> Option<Link> {
+    let shard = attempts.shard;
+    let limits = pool_limits(attempts.upstream);
+    loop {
+        let mut link = shard.state.with(|own| {
+            let retire = |_, reason| shard.note_retired(reason);
+            own.pool.take(endpoint.slot, limits, clock::recent(), retire)
+        })?;
+        if link.is_quiet(cx) {
+            shard.page.add(ShardCounter::PoolReused, 1);
+            link.is_reused = true;
+            return Some(link);
+        }
+        shard.note_retired(Retired::Broken);
+    }
+}
+
 /// Opens a connection, unless the client leaves first.
 async fn open_while_wanted(
     addresses: &[SocketAddr],
@@ -234,8 +245,9 @@ async fn open_while_wanted(
     client: &mut Client,
     shard: &Shard,
 ) -> Result<Link, Fault> {
+    let dial = Dial { receive_bytes: shard.socket_bytes, ..Dial::default() };
     // Boxed: a connection is opened rarely, and an open stream must not pay for the room it takes.
-    let mut opening = Box::pin(connect::open(addresses, tls, deadline));
+    let mut opening = Box::pin(connect::open(addresses, tls, dial, deadline));
     let opened = poll_fn(|cx| {
         if let Poll::Ready(opened) = opening.as_mut().poll(cx) {
             return Poll::Ready(Some(opened));

@@ -45,6 +45,8 @@ pub(crate) struct Shard {
     /// Where connections for other shards are put, by shard.
     outboxes: Vec<Outbox>,
     connections_max: u64,
+    /// What the kernel may hold for one direction of a connection, in bytes.
+    socket_bytes: u32,
 }
 
 /// One publication, as this shard's requests hold it.

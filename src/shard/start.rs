@@ -62,6 +62,8 @@ pub struct Setup {
     pub outboxes: Vec<RawFd>,
     /// Client connections it holds at most.
     pub connections_max: u64,
+    /// What the kernel may hold for one direction of a connection, in bytes; 0: the system's choice.
+    pub socket_bytes: u32,
     /// Whether it gets a file table of its own, and which descriptors it then has no use for.
     pub own_file_table: Option<Vec<RawFd>>,
     /// Where every shard waits until all have built their rings: a table of its own comes after that.
@@ -112,7 +114,9 @@ async fn serve(
     driver: String,
     started: mpsc::Sender<Started>,
 ) -> Result<Infallible, String> {
-    let Setup { id, mut inlet, pages, records, inbox, outboxes, connections_max, .. } = setup;
+    let Setup {
+        id, mut inlet, pages, records, inbox, outboxes, connections_max, socket_bytes, ..
+    } = setup;
     let page = pages.get(id.index()).cloned().ok_or("a shard without a page")?;
     let shard = Rc::new(Shard {
         id,
@@ -123,6 +127,7 @@ async fn serve(
         records,
         outboxes: outboxes.into_iter().map(Outbox::from_fd).collect(),
         connections_max,
+        socket_bytes,
     });
     let bell = inlet.take_bell().ok_or("a shard without a bell")?;
     let bell_fd = bell.as_raw_fd();
@@ -233,6 +238,9 @@ fn hold(shard: &Rc<Shard>, connection: OwnedFd) {
     }
     // Small writes leave at once. A socket that refuses that is already gone, which the first read finds.
     let _found_by_read = socket::set_nodelay(connection.as_raw_fd());
+    if shard.socket_bytes > 0 {
+        let _found_by_read = socket::set_unsent_max(connection.as_raw_fd(), shard.socket_bytes);
+    }
     task::spawn(connection::serve(Rc::clone(shard), connection));
 }
 

@@ -76,17 +76,13 @@ pub fn set_nodelay(fd: RawFd) -> io::Result<()> {
     set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, &1i32)
 }
 
-/// Bounds the kernel's receive and send buffers of a socket, in bytes; zero leaves the system's choice.
+/// Bounds what the kernel takes of bytes that it cannot send yet, in bytes: a socket whose reader is slow is full after
+/// that, while one whose reader is fast may have as much under way as the network holds (TCP_NOTSENT_LOWAT).
 ///
 /// # Errors
 /// The system's.
-pub fn set_buffers(fd: RawFd, receive_bytes: u32, send_bytes: u32) -> io::Result<()> {
-    for (option, bytes) in [(libc::SO_RCVBUF, receive_bytes), (libc::SO_SNDBUF, send_bytes)] {
-        if bytes > 0 {
-            set_option(fd, libc::SOL_SOCKET, option, &bytes)?;
-        }
-    }
-    Ok(())
+pub fn set_unsent_max(fd: RawFd, bytes: u32) -> io::Result<()> {
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, &bytes)
 }
 
 /// Opens a listening TCP socket, not blocking, closed on exec. With `may_share`, several sockets may
@@ -129,19 +125,32 @@ pub fn accept(listener: RawFd) -> io::Result<(OwnedFd, SocketAddr)> {
     Ok((fd, address_of(&storage)))
 }
 
-/// Begins to connect, from `local` if one is given (its port may be 0). The connection stands once the
-/// socket is writable and [`take_error`] finds nothing.
+/// How to connect.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dial {
+    /// From where; the port may be 0.
+    pub local: Option<SocketAddr>,
+    /// What the kernel holds, at most and about, of what comes and is not read, in bytes; 0 leaves that to the system,
+    /// which may let it grow to many megabytes.
+    pub receive_bytes: u32,
+}
+
+/// Begins to connect. The connection stands once the socket is writable and [`take_error`] finds nothing.
 ///
 /// # Errors
 /// The system's; "in progress" is no error.
-pub fn connect(remote: SocketAddr, local: Option<SocketAddr>) -> io::Result<OwnedFd> {
+pub fn connect(remote: SocketAddr, dial: Dial) -> io::Result<OwnedFd> {
     let socket = tcp_socket(remote)?;
     let fd = socket.as_raw_fd();
     set_nodelay(fd)?;
-    if let Some(local) = local {
+    if let Some(local) = dial.local {
         // The port is chosen at connect, so that one address serves 28,000 connections per destination.
         set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1i32)?;
         bind(fd, local)?;
+    }
+    if dial.receive_bytes > 0 {
+        // Before connecting: the window's scale is agreed on in the handshake.
+        set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &dial.receive_bytes)?;
     }
     let (storage, len) = sockaddr_of(remote);
     // SAFETY: storage is live and len is its length.

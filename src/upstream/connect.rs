@@ -10,6 +10,7 @@ use rustls_pki_types::ServerName;
 use super::Link;
 use super::tls;
 use crate::ring::clock;
+use crate::ring::stream::Dial;
 use crate::ring::stream::Stream;
 use crate::units::Moment;
 
@@ -42,11 +43,12 @@ pub enum Failure {
 pub async fn open(
     addresses: &[SocketAddr],
     tls: Option<&Tls<'_>>,
+    dial: Dial,
     deadline: Moment,
 ) -> Result<Link, Failure> {
     let mut failure = Failure::NoAddress;
     for &address in addresses {
-        match Stream::connect(address, None, deadline).await {
+        match Stream::connect(address, dial, deadline).await {
             Ok(stream) => return secure(stream, tls, deadline).await,
             Err(error) if error.kind() == io::ErrorKind::TimedOut => failure = Failure::TimedOut,
             Err(error) => failure = Failure::Refused(error),

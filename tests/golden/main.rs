@@ -1,5 +1,7 @@
 //! Are the pure parts right on files? Each module takes a folder of `files`.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where what it needs is not there")]
+
 mod config;
 mod corpus;
 mod differential;
