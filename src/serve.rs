@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::Barrier;
+use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::thread;
 
@@ -134,6 +135,7 @@ impl Wired {
         let pages: Vec<SharedPage> = (0..shards).map(|_| Page::new()).collect();
         // For the life of the process: shards that end take the process down, so nobody waits for ever.
         let built: &'static Barrier = Box::leak(Box::new(Barrier::new(shards)));
+        let first_bound: &'static OnceLock<SocketAddr> = Box::leak(Box::default());
         let mut inboxes = Vec::new();
         let mut outboxes = Vec::new();
         for _ in 0..shards {
@@ -161,6 +163,7 @@ impl Wired {
                 socket_bytes: knobs.socket_bytes,
                 own_file_table: has_own_table.then(|| useless_for(&useless, index)),
                 built,
+                first_bound,
             });
         }
         Ok(Self { setups, ends, publisher })

