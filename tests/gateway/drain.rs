@@ -81,11 +81,11 @@ fn a_request_that_has_begun_is_served() {
     let mut gateway = Setup::one(&upstream.url(), "").start();
     let mut client = gateway.client();
     let whole = chat("m", "");
-    client.send(&whole[..whole.len() - 5]);
+    client.send(&whole.as_bytes()[..whole.len() - 5]);
     gateway.await_metric("ringway_requests_open", &[], 1);
     gateway.signal("TERM");
     await_refusing(&gateway);
-    client.send(&whole[whole.len() - 5..]);
+    client.send(&whole.as_bytes()[whole.len() - 5..]);
     let (mut server, _) = upstream.request();
     server.send(ok("{}"));
     let answer = client.message();

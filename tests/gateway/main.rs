@@ -6,6 +6,7 @@ mod support;
 mod admin;
 mod cli;
 mod drain;
+mod facts;
 mod http1;
 mod relay;
 mod reload;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::support::gateway::sum;
 use crate::support::*;
 
 fn open_by_shard(gateway: &Gateway, shards: usize) -> Vec<u64> {
@@ -9,7 +10,7 @@ fn open_by_shard(gateway: &Gateway, shards: usize) -> Vec<u64> {
     let of = |shard: usize| {
         let labels = [("shard", shard.to_string())];
         let labels: Vec<(&str, &str)> = labels.iter().map(|(k, v)| (*k, v.as_str())).collect();
-        crate::support::gateway::sum(page.text(), "ringway_connections_open", &labels)
+        sum(page.text(), "ringway_connections_open", &labels)
     };
     (0..shards).map(of).collect()
 }

@@ -7,7 +7,6 @@ pub(crate) mod upstream;
 
 pub(crate) use connection::Connection;
 pub(crate) use connection::Message;
-pub(crate) use connection::PATIENCE;
 pub(crate) use gateway::Gateway;
 pub(crate) use gateway::Setup;
 pub(crate) use gateway::await_true;

@@ -272,7 +272,7 @@ fn a_slow_body_is_given_up_with_408() {
         Setup::one(&upstream.url(), "").listen("limits = { body_timeout_ms = 200 }").start();
     let mut client = gateway.client();
     let whole = chat("m", "");
-    client.send(&whole[..whole.len() - 1]);
+    client.send(&whole.as_bytes()[..whole.len() - 1]);
     assert_eq!(client.message().status(), 408);
     client.must_close();
     assert!(upstream.is_untouched());
