@@ -38,8 +38,9 @@ fn listeners_that_share_a_port_share_its_connections() {
     assert!(a > 16 && b > 16, "{a} and {b}");
 }
 
-/// A listener that is closed takes its unaccepted connections down with it. A drain must therefore accept what waits
-/// before it closes, and a shard must never be left behind with its listener open.
+/// A listener that is closed takes its unaccepted connections down with it. So a drain refuses, loudly and at once, what
+/// it has not taken; a listener that stayed open unserved would leave its part of all clients waiting for ever, which is
+/// why a shard that ends takes the process with it.
 #[test]
 fn a_closed_listener_resets_what_it_did_not_take() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("an address");

@@ -290,3 +290,31 @@ fn an_idle_connection_is_closed_without_a_word() {
     client.message();
     client.must_close();
 }
+
+/// Far more than is read ahead: the rest waits in the client's own hands until the first answer is there.
+#[test]
+fn a_long_pipeline_waits_for_its_turn() {
+    let upstream = Upstream::start();
+    let gateway = Setup::one(&upstream.url(), "").start();
+    let mut client = gateway.client();
+    client.send(chat("m", ",\"user\":\"first\""));
+    let (mut server, _) = upstream.request();
+    let padding = "x".repeat(20_000);
+    let requests: String =
+        (0..50).map(|number| chat("m", &format!(",\"user\":\"{number}{padding}\""))).collect();
+    let sending = client.stream().try_clone().expect("a socket");
+    let sending = std::thread::spawn(move || {
+        std::io::Write::write_all(&mut &sending, requests.as_bytes()).expect("it is taken in time");
+    });
+    gateway.await_metric("ringway_requests_open", &[], 1);
+    assert!(server.is_silent(), "one after the other");
+    server.send(ok("first"));
+    assert_eq!(client.message().text(), "first");
+    for number in 0..50 {
+        let asked = server.message();
+        assert!(asked.text().contains(&format!("\"user\":\"{number}x")), "{number}");
+        server.send(ok(&number.to_string()));
+        assert_eq!(client.message().text(), number.to_string());
+    }
+    sending.join().expect("no panic");
+}

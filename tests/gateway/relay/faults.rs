@@ -252,3 +252,25 @@ fn an_error_of_the_model_server_is_passed_on() {
     gateway.await_metric("ringway_requests_total", &[("model", "m"), ("status", "429")], 1);
     assert_eq!(gateway.metric("ringway_faults_total", &[]), 0);
 }
+
+#[test]
+fn all_endpoints_are_down() {
+    let endpoints =
+        "endpoints = [{ url = \"http://127.0.0.1:1\" }, { url = \"http://127.0.0.2:1\" }]";
+    let config = one("x", "").replace("endpoints = [{ url = \"x\" }]", endpoints);
+    let gateway = Setup::new(config).start();
+    let answer = gateway.ask(chat("m", ""));
+    assert_eq!((answer.status(), error_code(&answer)), (502, "upstream_error".to_owned()));
+    gateway.await_fault("connect_refused");
+    gateway.await_metric("ringway_requests_total", &[("model", "m")], 1);
+}
+
+/// A name that leads nowhere is no reason not to start: others may be fine.
+#[test]
+fn a_name_without_an_address() {
+    let gateway = Setup::one("http://nowhere.invalid", "").start();
+    let answer = gateway.ask(chat("m", ""));
+    assert_eq!((answer.status(), error_code(&answer)), (503, "overloaded".to_owned()));
+    assert!(answer.field("retry-after").is_some());
+    gateway.await_fault("no_endpoint");
+}

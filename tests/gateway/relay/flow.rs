@@ -245,3 +245,56 @@ fn a_closing_slow_reader_gets_everything() {
         client.must_close();
     }
 }
+
+/// Many events wait for a slow reader when the model server dies: all of them come, in order, and then the error.
+#[test]
+fn what_waits_for_a_slow_reader_comes_before_the_error() {
+    let upstream = Upstream::start();
+    let gateway = Setup::one(&upstream.url(), "").start();
+    let mut client = gateway.client();
+    client.send(chat("m", ",\"stream\":true"));
+    let (mut server, _) = upstream.request();
+    let event = |number: usize| format!("data: {number:08} {}\n\n", "x".repeat(1000));
+    const EVENTS_SENT: usize = 20_000;
+    let pouring = thread::spawn(move || {
+        server.send(EVENTS);
+        for number in 0..EVENTS_SENT {
+            server.send(chunk(event(number)));
+        }
+    });
+    client.head();
+    let mut content = Vec::new();
+    let mut number = 0;
+    while let Some(chunk) = client.chunk() {
+        content.extend_from_slice(&chunk);
+        let whole = event(number).len();
+        let mut used = 0;
+        while content.len() - used >= whole && number < EVENTS_SENT {
+            assert!(content[used..].starts_with(event(number).as_bytes()), "event {number}");
+            (used, number) = (used + whole, number + 1);
+        }
+        content.drain(..used);
+    }
+    assert_eq!(number, EVENTS_SENT);
+    let error = String::from_utf8(content).expect("UTF-8");
+    assert!(error.starts_with("data: {\"error\":") && error.ends_with("\n\n"), "{error}");
+    pouring.join().expect("no panic");
+    gateway.await_fault("upstream_truncated");
+}
+
+#[test]
+fn a_slow_reader_that_leaves_cancels() {
+    let upstream = Upstream::start();
+    let gateway = Setup::one(&upstream.url(), "").start();
+    let mut client = gateway.client();
+    client.narrow();
+    client.send(chat("m", ""));
+    let (server, _) = upstream.request();
+    let pouring = pour(server);
+    client.head();
+    client.reset();
+    assert!(pouring.join().expect("no panic").is_err(), "the gateway leaves as well");
+    gateway.await_fault("client_gone");
+    gateway.await_metric("ringway_connections_open", &[], 0);
+    gateway.await_metric("ringway_held_bytes", &[], 0);
+}
