@@ -44,12 +44,12 @@ pub(super) async fn serve(shard: Rc<Shard>, connection: OwnedFd) {
             Ok((outline, look)) => {
                 // A world that was published while the head was waited for counts for this request already.
                 let world = shard.world();
-                request::serve(&shard, &world, &mut client, outline, look).await
+                request::serve(&shard, &world, &mut client, &outline, look).await
             }
             // In order: what the client was sent before may still be on its way, and a reset would cut it.
             Err(Trouble::Closed) => break Fate::Linger,
             Err(Trouble::Gone) => break Fate::Cut,
-            Err(trouble) => request::reject(&shard, &mut client, &world, &trouble).await,
+            Err(trouble) => Box::pin(request::reject(&shard, &mut client, &world, &trouble)).await,
         };
         if fate != Fate::KeepAlive {
             break fate;
@@ -57,7 +57,7 @@ pub(super) async fn serve(shard: Rc<Shard>, connection: OwnedFd) {
     };
     shard.buffers.release(&mut client.input);
     match fate {
-        Fate::Linger => linger(client, &shard).await,
+        Fate::Linger => Box::pin(linger(client, &shard)).await,
         Fate::KeepAlive => {}
         // The response is not complete: a reset cannot be taken for its end, whatever its framing.
         Fate::Cut => client.into_stream().reset(),
