@@ -14,7 +14,7 @@ use crate::shard::attempt::Attempts;
 use crate::shard::entry::Entry;
 use crate::shard::plan;
 use crate::shard::plan::Decision;
-use crate::shard::plan::Look;
+use crate::shard::plan::Goal;
 use crate::shard::plan::Plan;
 use crate::shard::plan::Refusal;
 use crate::wire::head::Method;
@@ -40,14 +40,14 @@ pub(super) async fn serve(
     world: &World,
     client: &mut Client,
     outline: &Outline,
-    look: Look,
+    goal: Result<Goal, Box<Refusal>>,
+    mut entry: Entry<'_>,
 ) -> Fate {
     let limits = world.limits();
-    let mut entry = Entry::begin(shard, look.trusted_id);
     let speaker = Speaker { shard, outline: *outline, is_keep_alive: outline.is_keep_alive };
 
     // The body: only if there is somebody to give it to.
-    let goal = match look.goal {
+    let goal = match goal {
         Ok(goal) => goal,
         Err(refusal) => {
             let has_body = client.input.len() >= outline.whole_bytes();
@@ -59,9 +59,9 @@ pub(super) async fn serve(
         }
     };
     let has_waited = client.input.len() < outline.whole_bytes();
-    let mut request = match incoming::body(client, &shard.buffers, &limits, outline).await {
+    let mut request = match incoming::body(client, &shard.buffers, limits, outline).await {
         Ok(request) => request,
-        Err(trouble) => match plan::trouble(&trouble, &limits) {
+        Err(trouble) => match plan::trouble(&trouble, limits) {
             Some(refusal) => {
                 return Box::pin(speaker.refuse(client, &mut entry, &refusal, false)).await;
             }
@@ -230,7 +230,7 @@ pub(super) async fn reject(
     world: &World,
     trouble: &incoming::Trouble,
 ) -> Fate {
-    let Some(refusal) = plan::trouble(trouble, &world.limits()) else { return Fate::Cut };
+    let Some(refusal) = plan::trouble(trouble, world.limits()) else { return Fate::Cut };
     let mut entry = Entry::begin(shard, None);
     entry.note_malformed();
     let outline = Outline {
