@@ -181,3 +181,50 @@ fn nothing_that_was_let_in_is_lost() {
     assert!(answered > 100, "{answered}");
     assert_eq!(gateway.await_end().code(), Some(0));
 }
+
+/// What a slow reader has not read yet is a request in flight as well.
+#[test]
+fn a_slow_reader_gets_everything() {
+    let upstream = Upstream::start();
+    let mut gateway = Setup::one(&upstream.url(), "").start();
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    let (mut server, _) = upstream.request();
+    let block = "0123456789abcdef".repeat(4096);
+    let answer = ok(&block.repeat(512));
+    let pouring = std::thread::spawn(move || server.send_what_is_taken(answer));
+    let head = client.head();
+    assert_eq!(client.take(block.len()), block.as_bytes());
+    gateway.signal("TERM");
+    await_refusing(&gateway);
+    for number in 1..512 {
+        assert!(client.take(block.len()) == block.as_bytes(), "block {number}");
+    }
+    // It was promised to stay before the drain began; now it does not.
+    assert_eq!(head.field("connection"), None);
+    client.must_close();
+    pouring.join().expect("no panic");
+    assert_eq!(gateway.await_end().code(), Some(0));
+}
+
+/// The old world ends, the new one begins at the same address, and only connections notice.
+#[test]
+fn another_one_can_start_at_the_same_address_meanwhile() {
+    let upstream = Upstream::start();
+    let mut old = Setup::one(&upstream.url(), "").start();
+    let mut client = old.client();
+    client.send(chat("m", ",\"stream\":true"));
+    let (mut server, _) = upstream.request();
+    server.send(EVENTS);
+    client.head();
+    old.signal("TERM");
+    await_refusing(&old);
+    // The port is free although a stream of the old one is still open on it.
+    let listener = std::net::TcpListener::bind(old.listen).expect("the port is free");
+    drop(listener);
+    server.send(chunk("data: 1\n\n"));
+    server.send("0\r\n\r\n");
+    client.await_content("data: 1\n\n");
+    assert_eq!(client.chunk(), None);
+    assert_eq!(old.await_end().code(), Some(0));
+}

@@ -318,3 +318,25 @@ fn a_long_pipeline_waits_for_its_turn() {
     }
     sending.join().expect("no panic");
 }
+
+/// As `nc` does: everything at once, and then the end.
+#[test]
+fn a_client_that_says_all_at_once_gets_its_answer() {
+    let upstream = Answering::saying("{}");
+    let gateway = Setup::one(&upstream.url(), "").start();
+    for request in [
+        "GET /v1/models HTTP/1.0\r\n\r\n".to_owned(),
+        get("/v1/models"),
+        get("/nothing"),
+        chat("m", ""),
+        chat("none", ""),
+        "BAD\r\n\r\n".to_owned(),
+    ] {
+        let mut client = gateway.client();
+        client.send(&request);
+        client.half_close();
+        let answer = client.final_message();
+        assert!(answer.json().is_object(), "{request}: {answer:?}");
+        client.must_close();
+    }
+}
