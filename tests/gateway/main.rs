@@ -1,5 +1,7 @@
 //! Does the binary work, seen from outside? The gateway as a process of its own, a client and model servers that share
 //! no code with it.
+//!
+//! `GATEWAY_DRIVER=epoll cargo test --test gateway` asks the same of a gateway that does without io_uring.
 
 mod support;
 

@@ -9,6 +9,7 @@ use std::io::Read;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
@@ -16,7 +17,7 @@ use std::process::ExitStatus;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::AtomicU16;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -112,12 +113,18 @@ pub(crate) struct Gateway {
     log: Arc<Mutex<String>>,
 }
 
-/// An address of the loopback network that nothing else on this machine uses: every test has its own, so that
-/// no port has to be guessed.
+/// An address of the loopback network that nothing else on this machine uses: every gateway has its own, so that no
+/// port has to be guessed, and none is shared by accident (its listeners would share it without a word).
 pub(crate) fn fresh_ip() -> Ipv4Addr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    Ipv4Addr::new(127, high | 128, low, NEXT.fetch_add(1, Ordering::Relaxed))
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let [.., process] = std::process::id().to_be_bytes();
+    loop {
+        let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let ip = Ipv4Addr::new(127, process | 128, high, low);
+        if TcpListener::bind((ip, 9090)).is_ok() {
+            return ip;
+        }
+    }
 }
 
 /// A folder of the test's own; removed when the gateway is.
