@@ -17,8 +17,8 @@ fn busy() -> (Answering, Gateway) {
             ok("{}")
         }
     });
-    let lines = "api_key = { env = \"RINGWAY_TEST_KEY\" }";
-    let gateway = Setup::one(&upstream.url(), lines).variable("RINGWAY_TEST_KEY", SECRET).start();
+    let lines = "api_key = { env = \"MODEL_SERVER_KEY\" }";
+    let gateway = Setup::one(&upstream.url(), lines).variable("MODEL_SERVER_KEY", SECRET).start();
     let mut client = gateway.client();
     for request in [
         chat("m", ""),
