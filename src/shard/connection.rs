@@ -12,6 +12,7 @@ use crate::record::counters::ShardCounter;
 use crate::ring::clock;
 use crate::ring::stream::Stream;
 use crate::shard::Shard;
+use crate::shard::entry::Entry;
 use crate::shard::plan;
 use crate::shard::request;
 use crate::shard::request::Fate;
@@ -26,30 +27,31 @@ const LINGER_BYTES_MAX: usize = 1 << 20;
 /// Serves a client until its connection ends.
 pub(super) async fn serve(shard: Rc<Shard>, connection: OwnedFd) {
     let Ok(stream) = Stream::from_fd(connection) else { return };
-    let presence = Presence::enter(&shard, &stream);
     let mut client = Client::new(stream);
+    let presence = Presence::enter(&shard, client.stream());
     let fate = loop {
         let world = shard.world();
         presence.set_idle(true);
         if !world.is_serving() && client.input.is_empty() {
             break Fate::Linger;
         }
-        let limits = world.limits();
         let listen = &world.snapshot.listen;
-        let head =
-            incoming::head(&mut client, &shard.buffers, &limits, |head| plan::look(head, listen))
-                .await;
+        let head = incoming::head(&mut client, &shard.buffers, world.limits(), |head| {
+            plan::look(head, listen)
+        })
+        .await;
         presence.set_idle(false);
         let fate = match head {
             Ok((outline, look)) => {
                 // A world that was published while the head was waited for counts for this request already.
                 let world = shard.world();
-                request::serve(&shard, &world, &mut client, outline, look).await
+                let entry = Entry::begin(&shard, look.trusted_id);
+                request::serve(&shard, &world, &mut client, &outline, look.goal, entry).await
             }
             // In order: what the client was sent before may still be on its way, and a reset would cut it.
             Err(Trouble::Closed) => break Fate::Linger,
             Err(Trouble::Gone) => break Fate::Cut,
-            Err(trouble) => request::reject(&shard, &mut client, &world, &trouble).await,
+            Err(trouble) => Box::pin(request::reject(&shard, &mut client, &world, &trouble)).await,
         };
         if fate != Fate::KeepAlive {
             break fate;
@@ -57,7 +59,7 @@ pub(super) async fn serve(shard: Rc<Shard>, connection: OwnedFd) {
     };
     shard.buffers.release(&mut client.input);
     match fate {
-        Fate::Linger => linger(client, &shard).await,
+        Fate::Linger => Box::pin(linger(client, &shard)).await,
         Fate::KeepAlive => {}
         // The response is not complete: a reset cannot be taken for its end, whatever its framing.
         Fate::Cut => client.into_stream().reset(),

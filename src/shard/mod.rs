@@ -53,23 +53,30 @@ pub(crate) struct Shard {
 pub(crate) struct World {
     snapshot: SharedSnapshot,
     phase: Phase,
+    limits: Limits,
 }
 
 impl World {
+    fn new(publication: Publication) -> Self {
+        let Publication { snapshot, phase } = publication;
+        let listen = &snapshot.listen;
+        let limits = Limits {
+            idle: listen.idle_timeout,
+            head: listen.head_timeout,
+            body: listen.body_timeout,
+            body_bytes_max: listen.body_bytes_max,
+        };
+        Self { snapshot, phase, limits }
+    }
+
     /// Whether requests are let in.
     fn is_serving(&self) -> bool {
         self.phase == Phase::Serving
     }
 
     /// What bounds the arrival of a request.
-    fn limits(&self) -> Limits {
-        let listen = &self.snapshot.listen;
-        Limits {
-            idle: listen.idle_timeout,
-            head: listen.head_timeout,
-            body: listen.body_timeout,
-            body_bytes_max: listen.body_bytes_max,
-        }
+    fn limits(&self) -> &Limits {
+        &self.limits
     }
 }
 
@@ -83,8 +90,8 @@ impl Shard {
 
     /// Takes over a publication: requests that begin from now on see it, those in flight keep theirs.
     fn adopt(&self, publication: Publication) {
-        let Publication { snapshot, phase } = publication;
-        self.state.with(|own| own.world = Some(Rc::new(World { snapshot, phase })));
+        let phase = publication.phase;
+        self.state.with(|own| own.world = Some(Rc::new(World::new(publication))));
         if phase == Phase::Draining {
             drain::close_idle(self);
         }

@@ -63,8 +63,8 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    fn new(status: u16, label: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+    fn new(status: u16, label: &'static str, message: impl Into<Cow<'static, str>>) -> Box<Self> {
+        Box::new(Self {
             status,
             message: message.into(),
             param: None,
@@ -73,10 +73,15 @@ impl Refusal {
             label,
             dialect: Dialect::OpenAi,
             operation: "",
-        }
+        })
     }
 
-    fn of(mut self, operation: Operation) -> Self {
+    fn spoken(mut self: Box<Self>, dialect: Dialect) -> Box<Self> {
+        self.dialect = dialect;
+        self
+    }
+
+    fn of(mut self: Box<Self>, operation: Operation) -> Box<Self> {
         self.dialect = operation.dialect();
         self.operation = operation.name();
         self
@@ -86,7 +91,7 @@ impl Refusal {
 /// What the head alone says.
 pub(super) struct Look {
     /// Where it goes, or why nowhere.
-    pub(super) goal: Result<Goal, Refusal>,
+    pub(super) goal: Result<Goal, Box<Refusal>>,
     /// The name that the client has given the request, where the config trusts it.
     pub(super) trusted_id: Option<RequestId>,
 }
@@ -110,13 +115,13 @@ pub(super) fn look(head: &RequestHead<'_, '_>, listen: &Listen) -> Look {
     Look { goal: goal(head, listen), trusted_id }
 }
 
-fn goal(head: &RequestHead<'_, '_>, listen: &Listen) -> Result<Goal, Refusal> {
+fn goal(head: &RequestHead<'_, '_>, listen: &Listen) -> Result<Goal, Box<Refusal>> {
     let destination = path::destination(head.method, head.path)
-        .map_err(|why| Refusal { dialect: path::dialect(head.path), ..unroutable(why) })?;
+        .map_err(|why| unroutable(why).spoken(path::dialect(head.path)))?;
     if let BodyLength::Exact(length) = head.body
         && usize::try_from(length).is_ok_and(|length| length > listen.body_bytes_max)
     {
-        return Err(Refusal { dialect: destination.dialect(), ..too_large(listen.body_bytes_max) });
+        return Err(too_large(listen.body_bytes_max).spoken(destination.dialect()));
     }
     Ok(match destination {
         Destination::Generate(operation) => Goal::Generate(operation),
@@ -129,7 +134,7 @@ pub(super) fn decide(
     world: &Snapshot,
     request: &Incoming,
     goal: Goal,
-) -> Result<Decision, Refusal> {
+) -> Result<Decision, Box<Refusal>> {
     match goal {
         Goal::Generate(operation) => {
             generate(world, request.body(), operation).map_err(|refusal| refusal.of(operation))
@@ -142,7 +147,7 @@ fn other(
     world: &Snapshot,
     request: &Incoming,
     head: &RequestHead<'_, '_>,
-) -> Result<Decision, Refusal> {
+) -> Result<Decision, Box<Refusal>> {
     match path::destination(head.method, head.path).map_err(unroutable)? {
         Destination::Generate(operation) => generate(world, request.body(), operation),
         Destination::Invoke { model, version } => {
@@ -156,7 +161,10 @@ fn other(
     }
 }
 
-fn with_head<R>(bytes: &[u8], look: impl FnOnce(&RequestHead<'_, '_>) -> R) -> Result<R, Refusal> {
+fn with_head<R>(
+    bytes: &[u8],
+    look: impl FnOnce(&RequestHead<'_, '_>) -> R,
+) -> Result<R, Box<Refusal>> {
     let mut slots = Slots::new();
     match parse::request(bytes, &mut slots) {
         Ok(Some(head)) => Ok(look(&head)),
@@ -167,7 +175,7 @@ fn with_head<R>(bytes: &[u8], look: impl FnOnce(&RequestHead<'_, '_>) -> R) -> R
     }
 }
 
-fn generate(world: &Snapshot, body: &[u8], operation: Operation) -> Result<Decision, Refusal> {
+fn generate(world: &Snapshot, body: &[u8], operation: Operation) -> Result<Decision, Box<Refusal>> {
     let ask = request::peek(body).map_err(unreadable)?;
     let name = ask.named_model().map_err(unreadable)?;
     let decoded = name.decode();
@@ -188,7 +196,7 @@ fn invoke(
     body: &[u8],
     model: &str,
     version: Option<&str>,
-) -> Result<Decision, Refusal> {
+) -> Result<Decision, Box<Refusal>> {
     let ask: Ask<'_> = request::peek_any(body).map_err(unreadable)?;
     let picked = match version {
         Some(version) => world.route.pick_version(model, version),
@@ -208,7 +216,7 @@ fn invoke(
     }))
 }
 
-fn unroutable(why: Unroutable) -> Refusal {
+fn unroutable(why: Unroutable) -> Box<Refusal> {
     let mut refusal = Refusal::new(why.status(), why.code(), why.explain());
     if let Unroutable::WrongMethod { allow } = why {
         refusal.allow = Some(allow);
@@ -216,7 +224,7 @@ fn unroutable(why: Unroutable) -> Refusal {
     refusal
 }
 
-fn unreadable(why: Unreadable) -> Refusal {
+fn unreadable(why: Unreadable) -> Box<Refusal> {
     let mut message = String::new();
     why.explain(&mut message);
     let mut refusal = Refusal::new(400, "invalid_body", message);
@@ -225,7 +233,7 @@ fn unreadable(why: Unreadable) -> Refusal {
     refusal
 }
 
-fn unknown_model(world: &Snapshot, name: &str) -> Refusal {
+fn unknown_model(world: &Snapshot, name: &str) -> Box<Refusal> {
     const NAME_CHARS_MAX: usize = 128;
     let shown: String = name.chars().take(NAME_CHARS_MAX).collect();
     let message = if world.models.is_empty() {
@@ -238,7 +246,7 @@ fn unknown_model(world: &Snapshot, name: &str) -> Refusal {
     refusal
 }
 
-fn too_large(bound: usize) -> Refusal {
+fn too_large(bound: usize) -> Box<Refusal> {
     Refusal::new(
         413,
         "request_too_large",
@@ -247,7 +255,7 @@ fn too_large(bound: usize) -> Refusal {
 }
 
 /// What the sender of a request that did not arrive is told, if there is anybody to tell.
-pub(super) fn trouble(trouble: &Trouble, limits: &Limits) -> Option<Refusal> {
+pub(super) fn trouble(trouble: &Trouble, limits: &Limits) -> Option<Box<Refusal>> {
     match trouble {
         Trouble::Closed | Trouble::Gone => None,
         Trouble::Malformed(why) => {

@@ -14,7 +14,7 @@ use crate::shard::attempt::Attempts;
 use crate::shard::entry::Entry;
 use crate::shard::plan;
 use crate::shard::plan::Decision;
-use crate::shard::plan::Look;
+use crate::shard::plan::Goal;
 use crate::shard::plan::Plan;
 use crate::shard::plan::Refusal;
 use crate::wire::head::Method;
@@ -33,20 +33,21 @@ pub(super) enum Fate {
 
 /// Serves one request, of which the head has arrived.
 ///
-/// `world` is the one it sees from here to the end.
+/// `world` is the one it sees from here to the end. What happens rarely waits in a box of its own: an open stream must
+/// not pay for the room it takes.
 pub(super) async fn serve(
     shard: &Shard,
     world: &World,
     client: &mut Client,
-    outline: Outline,
-    look: Look,
+    outline: &Outline,
+    goal: Result<Goal, Box<Refusal>>,
+    mut entry: Entry<'_>,
 ) -> Fate {
     let limits = world.limits();
-    let mut entry = Entry::begin(shard, look.trusted_id);
-    let speaker = Speaker { shard, outline, is_keep_alive: outline.is_keep_alive };
+    let speaker = Speaker { shard, outline: *outline, is_keep_alive: outline.is_keep_alive };
 
     // The body: only if there is somebody to give it to.
-    let goal = match look.goal {
+    let goal = match goal {
         Ok(goal) => goal,
         Err(refusal) => {
             let has_body = client.input.len() >= outline.whole_bytes();
@@ -54,14 +55,16 @@ pub(super) async fn serve(
                 client.input.consume(outline.whole_bytes());
                 shard.buffers.release_if_empty(&mut client.input);
             }
-            return speaker.refuse(client, &mut entry, &refusal, has_body).await;
+            return Box::pin(speaker.refuse(client, &mut entry, &refusal, has_body)).await;
         }
     };
     let has_waited = client.input.len() < outline.whole_bytes();
-    let mut request = match incoming::body(client, &shard.buffers, &limits, &outline).await {
+    let mut request = match incoming::body(client, &shard.buffers, limits, outline).await {
         Ok(request) => request,
-        Err(trouble) => match plan::trouble(&trouble, &limits) {
-            Some(refusal) => return speaker.refuse(client, &mut entry, &refusal, false).await,
+        Err(trouble) => match plan::trouble(&trouble, limits) {
+            Some(refusal) => {
+                return Box::pin(speaker.refuse(client, &mut entry, &refusal, false)).await;
+            }
             None => return entry.abandon(Fault::ClientGone),
         },
     };
@@ -71,12 +74,15 @@ pub(super) async fn serve(
     let plan = match plan::decide(&world.snapshot, &request, goal) {
         Ok(Decision::Forward(plan)) => plan,
         Ok(Decision::ListModels) => {
-            return speaker.say(client, &mut entry, &world.snapshot.model_list).await;
+            return Box::pin(speaker.say(client, &mut entry, &world.snapshot.model_list)).await;
         }
         Ok(Decision::DescribeModel(id)) => {
-            return speaker.say(client, &mut entry, &world.snapshot.model(id).description).await;
+            let body = &world.snapshot.model(id).description;
+            return Box::pin(speaker.say(client, &mut entry, body)).await;
         }
-        Err(refusal) => return speaker.refuse(client, &mut entry, &refusal, true).await,
+        Err(refusal) => {
+            return Box::pin(speaker.refuse(client, &mut entry, &refusal, true)).await;
+        }
     };
     entry.admitted(&world.snapshot, &plan);
 
@@ -99,9 +105,9 @@ pub(super) async fn serve(
         Ok(()) if response.is_client_reusable() => Fate::KeepAlive,
         Ok(()) => Fate::Linger,
         Err(fault) if attempts.progress().has_answered => {
-            attempts.break_off(client, &mut response, fault).await
+            Box::pin(attempts.break_off(client, &mut response, fault)).await
         }
-        Err(fault) => speaker.apologise(client, &plan, &entry, fault).await,
+        Err(fault) => Box::pin(speaker.apologise(client, &plan, &entry, fault)).await,
     }
 }
 
@@ -224,7 +230,7 @@ pub(super) async fn reject(
     world: &World,
     trouble: &incoming::Trouble,
 ) -> Fate {
-    let Some(refusal) = plan::trouble(trouble, &world.limits()) else { return Fate::Cut };
+    let Some(refusal) = plan::trouble(trouble, world.limits()) else { return Fate::Cut };
     let mut entry = Entry::begin(shard, None);
     entry.note_malformed();
     let outline = Outline {
