@@ -98,13 +98,13 @@ impl Exchange<'_> {
     /// Why it ended before. What was left undone on either side shows in `progress` and `response`.
     pub async fn run(
         &mut self,
-        mut upload: Upload,
+        upload: &mut Upload,
         request: &mut Incoming,
         model: Option<(&std::ops::Range<usize>, &[u8])>,
     ) -> Result<(), Fault> {
         self.progress.has_sent |= upload.has_sent;
         self.progress.sent_up = None; // What an attempt before this one had sent does not count.
-        self.note_upload(&upload);
+        self.note_upload(upload);
         let mut deadline = self.deadlines.first_byte.min(self.deadlines.whole);
         loop {
             let has_backlog = self.client.has_backlog();
@@ -131,7 +131,7 @@ impl Exchange<'_> {
                         upload.give_up(self.buffers);
                     }
                     self.progress.has_sent |= upload.has_sent;
-                    self.note_upload(&upload);
+                    self.note_upload(upload);
                 }
                 Wake::ClientReadable => self.look_at_client()?,
                 Wake::ClientDrained => {

@@ -152,7 +152,7 @@ pub(super) async fn run(
     let upload = Upload::begin(link.link(), &shard.buffers, body, |out| {
         write_head(request.head(), endpoint, upstream, attempts.plan, body.len(), &entry.id(), out);
     });
-    let upload = upload.map_err(|_| Fault::UpstreamClosedEarly)?;
+    let mut upload = upload.map_err(|_| Fault::UpstreamClosedEarly)?;
     let mut exchange = Exchange {
         client,
         link: link.link(),
@@ -164,7 +164,7 @@ pub(super) async fn run(
     };
     let model = body.model.map(|(span, _)| (span.clone(), &attempts.model.upstream_model_json));
     let model = model.as_ref().map(|(span, json)| (span, json.as_slice()));
-    exchange.run(upload, request, model).await?;
+    exchange.run(&mut upload, request, model).await?;
     // An answer that came before all of the request was sent: the rest must not be taken for the next request.
     if response.is_reusable() && attempts.progress.sent_up.is_some() {
         link.give_back(endpoint, upstream);

@@ -12,8 +12,8 @@ use crate::record::counters::ShardCounter;
 use crate::ring::clock;
 use crate::ring::stream::Stream;
 use crate::shard::Shard;
-use crate::shard::entry::Entry;
 use crate::shard::plan;
+use crate::shard::plan::Look;
 use crate::shard::request;
 use crate::shard::request::Fate;
 use crate::shard::state::Place;
@@ -64,8 +64,8 @@ pub(super) async fn serve(open: Open, connection: OwnedFd) {
             Ok((outline, look)) => {
                 // A world that was published while the head was waited for counts for this request already.
                 let world = shard.world();
-                let entry = Entry::begin(&shard, look.trusted_id);
-                request::serve(&shard, &world, &mut client, &outline, look.goal, entry).await
+                let Look { goal, trusted_id } = look;
+                request::serve(&shard, &world, &mut client, &outline, goal, trusted_id).await
             }
             // In order: what the client was sent before may still be on its way, and a reset would cut it.
             Err(Trouble::Closed) => break Fate::Linger,

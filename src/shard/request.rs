@@ -5,6 +5,7 @@ use crate::accept::incoming;
 use crate::accept::incoming::Outline;
 use crate::llm::dialect::ErrorText;
 use crate::record::Fault;
+use crate::record::RequestId;
 use crate::relay::reply;
 use crate::relay::reply::Reply;
 use crate::shard::Shard;
@@ -41,8 +42,9 @@ pub(super) async fn serve(
     client: &mut Client,
     outline: &Outline,
     goal: Result<Goal, Box<Refusal>>,
-    mut entry: Entry<'_>,
+    trusted_id: Option<RequestId>,
 ) -> Fate {
+    let mut entry = Entry::begin(shard, trusted_id);
     let limits = world.limits();
     let speaker = Speaker { shard, outline: *outline, is_keep_alive: outline.is_keep_alive };
 
