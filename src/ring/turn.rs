@@ -1,8 +1,8 @@
 //! Wake up less often under load: a bounded nap at the end of a turn, when events come fast but few at a time.
 //!
 //! A wake-up costs more than relaying an event does. When events arrive at a high rate one by one, a short nap
-//! lets several gather, so that one wake-up serves them all. When turns are full of work anyway, or when little
-//! happens, there is no nap.
+//! lets several gather, so that one wake-up serves them all. What counts is how often the ring really slept: events
+//! that come in bursts share their wake-ups without a nap, and a ring that never sleeps has none to save.
 
 use std::cell::Cell;
 use std::task::Context;
@@ -13,10 +13,12 @@ use crate::ring::clock;
 use crate::ring::outbox;
 use crate::units::Moment;
 
-/// Events a second from which napping pays.
-const NAP_EVENTS_PER_SECOND: u64 = 4_000;
-/// A turn with this many events needs no nap: it already shares its wake-up.
-const FULL_TURN_EVENTS: u64 = 12;
+/// Sleeps a second from which napping pays.
+const NAP_SLEEPS_PER_SECOND: u64 = 3_000;
+/// A wake-up that serves this many events is shared well enough.
+const FULL_WAKE_EVENTS: u64 = 12;
+/// A ring that comes back from waiting within this time had not slept: there was something to do already.
+const SLEPT: Duration = Duration::from_micros(12);
 /// How often the rate is measured anew.
 const WINDOW: Duration = Duration::from_millis(4);
 /// A nap shorter than this costs more than it gathers.
@@ -30,6 +32,9 @@ struct Turn {
     root: Cell<Option<Waker>>,
     events: Cell<u64>,
     window: Cell<Window>,
+    /// When the last turn ended, and whether this one began after a sleep.
+    ended: Cell<Moment>,
+    has_slept: Cell<bool>,
     nap_us: Cell<u64>,
     wake_us: Cell<u64>,
     turns: Cell<u64>,
@@ -40,7 +45,7 @@ struct Turn {
 struct Window {
     began: Moment,
     events: u64,
-    turns: u64,
+    sleeps: u64,
 }
 
 impl Turn {
@@ -48,7 +53,9 @@ impl Turn {
         Self {
             root: Cell::new(None),
             events: Cell::new(0),
-            window: Cell::new(Window { began: Moment::from_nanos(0), events: 0, turns: 0 }),
+            window: Cell::new(Window { began: Moment::from_nanos(0), events: 0, sleeps: 0 }),
+            ended: Cell::new(Moment::NEVER),
+            has_slept: Cell::new(false),
             nap_us: Cell::new(0),
             wake_us: Cell::new(0),
             turns: Cell::new(0),
@@ -73,6 +80,7 @@ pub(super) fn note_event() {
         let events = turn.events.get();
         turn.events.set(events + 1);
         if events == 0 {
+            turn.has_slept.set(clock::recent().since(turn.ended.get()) > SLEPT);
             wake(turn);
         }
     });
@@ -107,54 +115,77 @@ pub(super) fn end(cx: &Context<'_>) {
         }
         let mut window = turn.window.get();
         window.events += events;
-        window.turns += 1;
+        let has_slept = turn.has_slept.replace(false);
+        window.sleeps += u64::from(has_slept);
         let now = clock::now();
         let age = now.since(window.began);
         if age >= WINDOW {
-            turn.nap_us.set(nap_us(window.events, window.turns, age, wake_us));
-            window = Window { began: now, events: 0, turns: 0 };
+            turn.nap_us.set(nap_us(&window, turn.nap_us.get() > 0, age, wake_us));
+            window = Window { began: now, events: 0, sleeps: 0 };
         }
         turn.window.set(window);
-        if turn.nap_us.get() > 0 && events < FULL_TURN_EVENTS {
+        if turn.nap_us.get() > 0 && events < FULL_WAKE_EVENTS {
             turn.naps.set(turn.naps.get() + 1);
             std::thread::sleep(Duration::from_micros(turn.nap_us.get()));
+            turn.ended.set(clock::now());
+        } else {
+            turn.ended.set(now);
         }
     });
 }
 
 /// How long to nap after each turn, given what the last window saw; zero for not at all.
-fn nap_us(events: u64, turns: u64, age: Duration, wake_us_max: u64) -> u64 {
+///
+/// While it naps the ring sleeps less often, for that is what naps are for: then it is the naps that are counted, by
+/// what they gathered.
+fn nap_us(window: &Window, is_napping: bool, age: Duration, wake_us_max: u64) -> u64 {
     let age_us = u64::try_from(age.as_micros()).unwrap_or(u64::MAX).max(1);
-    let per_second = events.saturating_mul(1_000_000) / age_us;
-    let is_stale = age > WINDOW * 8;
-    if is_stale || per_second < NAP_EVENTS_PER_SECOND || events / turns.max(1) >= FULL_TURN_EVENTS {
+    if age > WINDOW * 8 {
         return 0;
     }
-    let gather_us = FULL_TURN_EVENTS * 1_000_000 / per_second;
-    if gather_us < NAP_US_MIN { 0 } else { gather_us.min(wake_us_max) }
+    let per_second = window.events.saturating_mul(1_000_000) / age_us;
+    let sleeps_per_second = window.sleeps.saturating_mul(1_000_000) / age_us;
+    let is_worth_it = if is_napping {
+        // Twelve to a wake-up without naps would be as good: below the rate that could ever give that, stop.
+        per_second >= NAP_SLEEPS_PER_SECOND
+    } else {
+        sleeps_per_second >= NAP_SLEEPS_PER_SECOND
+            && window.events / window.sleeps.max(1) < FULL_WAKE_EVENTS
+    };
+    let gather_us = FULL_WAKE_EVENTS * 1_000_000 / per_second.max(1);
+    if !is_worth_it || gather_us < NAP_US_MIN { 0 } else { gather_us.min(wake_us_max) }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Window;
     use super::nap_us;
+    use crate::units::Moment;
     use std::time::Duration;
 
     const WINDOW: Duration = Duration::from_millis(4);
 
+    fn seen(events: u64, sleeps: u64) -> Window {
+        Window { began: Moment::default(), events, sleeps }
+    }
+
     #[test]
     fn a_quiet_ring_never_naps() {
-        assert_eq!(nap_us(8, 8, WINDOW, 500), 0);
-        assert_eq!(nap_us(1_000, 1_000, Duration::from_secs(1), 500), 0);
+        assert_eq!(nap_us(&seen(8, 8), false, WINDOW, 500), 0);
+        assert_eq!(nap_us(&seen(8, 8), true, WINDOW, 500), 0);
+        assert_eq!(nap_us(&seen(4_000, 4_000), false, Duration::from_secs(1), 500), 0);
     }
 
     #[test]
-    fn many_single_events_are_gathered_within_the_bound() {
-        assert_eq!(nap_us(80, 80, WINDOW, 300), 300);
-        assert_eq!(nap_us(400, 200, WINDOW, 300), 120);
+    fn single_events_that_each_wake_the_ring_are_gathered_within_the_bound() {
+        assert_eq!(nap_us(&seen(80, 80), false, WINDOW, 300), 300);
+        assert_eq!(nap_us(&seen(400, 200), false, WINDOW, 300), 120);
+        assert_eq!(nap_us(&seen(400, 10), true, WINDOW, 300), 120, "and go on being gathered");
     }
 
     #[test]
-    fn full_turns_need_no_nap() {
-        assert_eq!(nap_us(400, 20, WINDOW, 300), 0);
+    fn bursts_and_a_ring_that_never_sleeps_need_no_nap() {
+        assert_eq!(nap_us(&seen(80, 4), false, WINDOW, 300), 0);
+        assert_eq!(nap_us(&seen(400, 0), false, WINDOW, 300), 0);
     }
 }
