@@ -88,7 +88,7 @@ fn a_relayed_event_allocates_nothing() {
 #[test]
 fn an_idle_stream_holds_little() {
     const STREAMS: usize = 500;
-    const BYTES_MAX: u64 = 2 << 10;
+    const BYTES_MAX: u64 = 3 << 10;
     let (gateway, _turn) = gateway();
     let fields = "x-mock-events: 3\r\nx-mock-gap-ms: 3600000\r\nx-mock-bytes: 240\r\n";
     let request = inprocess::chat(true, fields);

@@ -80,8 +80,16 @@ pub(super) async fn serve(open: Open, connection: OwnedFd) {
     match fate {
         Fate::Linger => Box::pin(linger(client, &shard)).await,
         Fate::KeepAlive => {}
+        Fate::Close => Box::pin(close(client, &shard)).await,
         // The response is not complete: a reset cannot be taken for its end, whatever its framing.
         Fate::Cut => client.into_stream().reset(),
+    }
+}
+
+/// Closes at once, when the client has been sent everything.
+async fn close(mut client: Client, shard: &Shard) {
+    if client.stream().drained(shard.write_deadline()).await.is_err() {
+        client.into_stream().reset();
     }
 }
 

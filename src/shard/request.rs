@@ -26,6 +26,8 @@ use crate::wire::head::Version;
 pub(super) enum Fate {
     /// It may carry another request.
     KeepAlive,
+    /// It closes: the client has asked for that, and has nothing more to send.
+    Close,
     /// It closes, once the client has read what it was sent.
     Linger,
     /// It is cut: the response is not complete, and the client must see that.
@@ -105,6 +107,7 @@ pub(super) async fn serve(
     entry.answered(&response, attempts.progress(), &outcome);
     match outcome {
         Ok(()) if response.is_client_reusable() => Fate::KeepAlive,
+        Ok(()) if !outline.is_keep_alive && client.input.is_empty() => Fate::Close,
         Ok(()) => Fate::Linger,
         Err(fault) if attempts.progress().has_answered => {
             Box::pin(attempts.break_off(client, &mut response, fault)).await
