@@ -51,6 +51,16 @@ pub fn precise_sleep() {
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_000) };
 }
 
+/// How often the calling thread has given up its CPU to wait, so far.
+#[must_use]
+pub fn waits() -> u64 {
+    // SAFETY: all zeroes is a valid rusage.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: usage is live.
+    unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
+    u64::try_from(usage.ru_nvcsw).unwrap_or(0)
+}
+
 /// Gives free memory of the allocator back to the system.
 pub fn trim_memory() {
     // SAFETY: malloc_trim may be called at any time.
