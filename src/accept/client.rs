@@ -9,6 +9,9 @@ use crate::units::Moment;
 use crate::wire::buffer::Buffer;
 use crate::wire::buffer::Buffers;
 
+/// Bytes of following requests that are read ahead while one is served.
+const AHEAD_BYTES_MAX: usize = 64 << 10;
+
 /// A client connection.
 pub struct Client {
     stream: Stream,
@@ -84,9 +87,10 @@ impl Client {
         }
     }
 
-    /// Ready when the client has sent something, closed or gone; never once it has half-closed.
+    /// Ready when the client has sent something, closed or gone; never once it has half-closed, nor while as much
+    /// waits in `input` as may be read ahead.
     pub fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_half_closed {
+        if self.is_half_closed || self.input.len() >= AHEAD_BYTES_MAX {
             return Poll::Pending;
         }
         self.stream.poll_readable(cx).map(|_| ())
@@ -109,17 +113,6 @@ impl Client {
     /// The client is gone.
     pub fn poll_drained(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         self.stream.poll_drained(cx)
-    }
-
-    /// Sends as much as fits; `Ok(0)` if nothing does.
-    ///
-    /// # Errors
-    /// The client is gone.
-    pub fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self.stream.try_send(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            sent => sent,
-        }
     }
 
     /// Sends everything.

@@ -18,8 +18,6 @@ use crate::units::Moment;
 use crate::upstream::Link;
 use crate::wire::buffer::Buffers;
 
-/// Bytes of following requests that are read ahead while one is served.
-const AHEAD_BYTES_MAX: usize = 64 << 10;
 /// How often a client that has closed its sending direction is looked at: is it still there?
 const HALF_CLOSED_LOOK: Duration = Duration::from_millis(100);
 
@@ -152,11 +150,10 @@ impl Exchange<'_> {
         let look =
             if is_half_closed { clock::now().after(HALF_CLOSED_LOOK) } else { Moment::NEVER };
         self.link.set_deadline(deadline.min(look));
-        let reads_ahead = self.client.input.len() < AHEAD_BYTES_MAX;
-        poll_fn(|cx| self.poll(cx, interest, reads_ahead)).await
+        poll_fn(|cx| self.poll(cx, interest)).await
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, interest: Interest, reads_ahead: bool) -> Poll<Wake> {
+    fn poll(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<Wake> {
         if interest.link_readable && self.link.poll_readable(cx).is_ready() {
             return Poll::Ready(Wake::LinkReadable);
         }
@@ -168,7 +165,7 @@ impl Exchange<'_> {
         if interest.link_writable && self.link.poll_room(cx).is_ready() {
             return Poll::Ready(Wake::LinkWritable);
         }
-        if reads_ahead && self.client.poll_input(cx).is_ready() {
+        if self.client.poll_input(cx).is_ready() {
             return Poll::Ready(Wake::ClientReadable);
         }
         self.link.poll_deadline(cx).map(|()| Wake::Due)
