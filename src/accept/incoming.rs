@@ -90,10 +90,17 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// The head, its blank line included.
-    #[must_use]
-    pub fn head(&self) -> &[u8] {
-        self.bytes.filled().get(..self.head_bytes).unwrap_or_default()
+    /// Looks at the head again.
+    ///
+    /// # Panics
+    /// Once the request was released: there is no head any more.
+    pub fn with_head<R>(&self, look: impl FnOnce(&RequestHead<'_, '_>) -> R) -> R {
+        let head = self.bytes.filled().get(..self.head_bytes).unwrap_or_default();
+        let mut slots = Slots::new();
+        match parse::request(head, &mut slots) {
+            Ok(Some(head)) => look(&head),
+            _ => unreachable!("the head was parsed when it arrived"),
+        }
     }
 
     /// The body.

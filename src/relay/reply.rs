@@ -3,6 +3,7 @@
 use crate::llm::dialect;
 use crate::llm::dialect::Dialect;
 use crate::llm::dialect::ErrorText;
+use crate::record::Fault;
 use crate::wire::http1::encode;
 
 /// What every response of ours says beside its content.
@@ -49,6 +50,18 @@ pub fn json(reply: &Reply<'_>, body: &[u8], out: &mut Vec<u8>) {
     encode::end_of_head(out);
     if !reply.is_head {
         out.extend_from_slice(body);
+    }
+}
+
+/// What a client is told of a fault, as a response of its own or as the last event of a stream.
+#[must_use]
+pub const fn text_of(fault: Fault) -> ErrorText<'static> {
+    ErrorText {
+        status: fault.status(),
+        message: fault.explain(),
+        kind: None,
+        param: None,
+        code: Some(fault.code()),
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::accept::incoming::CONTINUE;
 use crate::llm::dialect;
 use crate::llm::dialect::Dialect;
-use crate::llm::dialect::ErrorText;
 use crate::record::Fault;
+use crate::relay::reply;
 use crate::wire::Malformed;
 use crate::wire::buffer::Buffer;
 use crate::wire::buffer::Buffers;
@@ -199,13 +199,7 @@ impl Response {
             return false;
         }
         if !self.has_said_done {
-            let error = ErrorText {
-                status: fault.status(),
-                message: fault.explain(),
-                kind: None,
-                param: None,
-                code: Some(fault.code()),
-            };
+            let error = reply::text_of(fault);
             let id = std::str::from_utf8(&self.asked.request_id).unwrap_or_default();
             let start = self.open_chunk(out);
             dialect::error_event(self.asked.dialect, &error, id, out);

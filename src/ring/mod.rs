@@ -100,12 +100,6 @@ impl Ring {
         }
     }
 
-    /// Whether this ring does without io_uring.
-    #[must_use]
-    pub const fn is_legacy(&self) -> bool {
-        matches!(self.runtime, Runtime::Legacy(_))
-    }
-
     /// Runs until `main` has ended, and all that it spawned beside it.
     ///
     /// # Panics

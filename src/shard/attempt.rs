@@ -34,11 +34,8 @@ use crate::upstream::Link;
 use crate::upstream::connect;
 use crate::upstream::connect::Failure;
 use crate::upstream::connect::Tls;
-use crate::upstream::pool::Limits;
 use crate::upstream::pool::Retired;
 use crate::wire::buffer::Buffer;
-use crate::wire::http1::parse;
-use crate::wire::http1::parse::Slots;
 
 /// Endpoints that one request may be tried on while nothing of it was sent.
 const ENDPOINTS_TRIED_MAX: u32 = 3;
@@ -150,7 +147,9 @@ pub(super) async fn run(
 
     let body = body_of(attempts.plan, attempts.model, request);
     let upload = Upload::begin(link.link(), &shard.buffers, body, |out| {
-        write_head(request.head(), endpoint, upstream, attempts.plan, body.len(), &entry.id(), out);
+        let id = entry.id();
+        let onward = onward(endpoint, upstream, attempts.plan, &id, body.len());
+        request.with_head(|head| onward::encode(head, &onward, out));
     });
     let mut upload = upload.map_err(|_| Fault::UpstreamClosedEarly)?;
     let mut exchange = Exchange {
@@ -223,7 +222,7 @@ async fn connection(
 /// The connection used last on which nothing has happened since.
 fn pooled(attempts: &Attempts<'_>, endpoint: &Endpoint, cx: &mut Context<'_>) -> Option<Link> {
     let shard = attempts.shard;
-    let limits = pool_limits(attempts.upstream);
+    let limits = World::pool_limits(attempts.upstream);
     loop {
         let mut link = shard.state.with(|own| {
             let retire = |_, reason| shard.note_retired(reason);
@@ -276,19 +275,15 @@ async fn open_while_wanted(
     }
 }
 
-fn write_head(
-    head: &[u8],
-    endpoint: &Endpoint,
-    upstream: &Upstream,
-    plan: &Plan,
+/// What the gateway puts into the head for this endpoint.
+fn onward<'a>(
+    endpoint: &'a Endpoint,
+    upstream: &'a Upstream,
+    plan: &'a Plan,
+    request_id: &'a [u8],
     body_bytes: usize,
-    request_id: &[u8; 32],
-    out: &mut Vec<u8>,
-) {
-    let mut slots = Slots::new();
-    let parsed = parse::request(head, &mut slots);
-    let Ok(Some(head)) = parsed else { unreachable!("the head was parsed when it arrived") };
-    let onward = Onward {
+) -> Onward<'a> {
+    Onward {
         path_prefix: &endpoint.path_prefix,
         path: &plan.path,
         host: &endpoint.host,
@@ -296,13 +291,7 @@ fn write_head(
         request_id,
         is_stream: plan.is_stream,
         body_bytes,
-    };
-    onward::encode(&head, &onward, out);
-}
-
-fn pool_limits(upstream: &Upstream) -> Limits {
-    let pool = &upstream.pool;
-    Limits { idle_max: pool.idle_max, idle: pool.idle, age: pool.age }
+    }
 }
 
 /// A connection that serves a request. If it is dropped instead of given back, it was left in the middle of a
@@ -326,7 +315,7 @@ impl<'s> InUse<'s> {
     fn give_back(mut self, endpoint: &Endpoint, upstream: &Upstream) {
         let Some(mut link) = self.link.take() else { return };
         link.set_deadline(Moment::NEVER);
-        let (opened, limits, now) = (link.opened, pool_limits(upstream), clock::recent());
+        let (opened, limits, now) = (link.opened, World::pool_limits(upstream), clock::recent());
         let given =
             self.shard.state.with(|own| own.pool.give(endpoint.slot, link, opened, limits, now));
         if let Err((_, reason)) = given {

@@ -28,8 +28,11 @@ use crate::ring::clock;
 use crate::ring::listen::Outbox;
 use crate::ring::turn;
 use crate::shard::state::State;
+use crate::snapshot::PoolLimits;
+use crate::snapshot::Upstream;
 use crate::units::Moment;
 use crate::units::ShardId;
+use crate::upstream::pool;
 use crate::upstream::pool::Retired;
 use crate::wire::buffer::Buffers;
 
@@ -54,6 +57,8 @@ pub(crate) struct World {
     snapshot: SharedSnapshot,
     phase: Phase,
     limits: Limits,
+    /// How connections are kept, by the endpoint's slot; none for a slot of earlier worlds.
+    pools: Vec<Option<pool::Limits>>,
 }
 
 impl World {
@@ -66,7 +71,19 @@ impl World {
             body: listen.body_timeout,
             body_bytes_max: listen.body_bytes_max,
         };
-        Self { snapshot, phase, limits }
+        let mut pools = Vec::new();
+        for endpoint in &snapshot.endpoints {
+            let slot = endpoint.slot.index();
+            pools.resize(pools.len().max(slot + 1), None);
+            pools[slot] = Some(Self::pool_limits(snapshot.upstream(endpoint.upstream)));
+        }
+        Self { snapshot, phase, limits, pools }
+    }
+
+    /// How connections to an upstream's endpoints are kept.
+    fn pool_limits(upstream: &Upstream) -> pool::Limits {
+        let PoolLimits { idle_max, idle, age } = upstream.pool;
+        pool::Limits { idle_max, idle, age }
     }
 
     /// Whether requests are let in.

@@ -20,8 +20,6 @@ use crate::snapshot::Snapshot;
 use crate::units::ModelId;
 use crate::wire::head::BodyLength;
 use crate::wire::head::RequestHead;
-use crate::wire::http1::parse;
-use crate::wire::http1::parse::Slots;
 
 /// What is to be done.
 pub(super) enum Decision {
@@ -139,7 +137,7 @@ pub(super) fn decide(
         Goal::Generate(operation) => {
             generate(world, request.body(), operation).map_err(|refusal| refusal.of(operation))
         }
-        Goal::Other => with_head(request.head(), |head| other(world, request, head))?,
+        Goal::Other => request.with_head(|head| other(world, request, head)),
     }
 }
 
@@ -158,20 +156,6 @@ fn other(
             Some(id) => Ok(Decision::DescribeModel(id)),
             None => Err(unknown_model(world, &model)),
         },
-    }
-}
-
-fn with_head<R>(
-    bytes: &[u8],
-    look: impl FnOnce(&RequestHead<'_, '_>) -> R,
-) -> Result<R, Box<Refusal>> {
-    let mut slots = Slots::new();
-    match parse::request(bytes, &mut slots) {
-        Ok(Some(head)) => Ok(look(&head)),
-        Ok(None) => Err(Refusal::new(400, "malformed_request", "The request's head is not whole.")),
-        Err(malformed) => {
-            Err(Refusal::new(malformed.status(), "malformed_request", malformed.explain()))
-        }
     }
 }
 

@@ -8,6 +8,8 @@ use crate::record::Fault;
 use crate::record::RequestId;
 use crate::relay::reply;
 use crate::relay::reply::Reply;
+use crate::relay::response::Asked;
+use crate::relay::response::Response;
 use crate::shard::Shard;
 use crate::shard::World;
 use crate::shard::attempt;
@@ -18,6 +20,7 @@ use crate::shard::plan::Decision;
 use crate::shard::plan::Goal;
 use crate::shard::plan::Plan;
 use crate::shard::plan::Refusal;
+use crate::wire::head::BodyLength;
 use crate::wire::head::Method;
 use crate::wire::head::Version;
 
@@ -181,15 +184,8 @@ impl Speaker<'_> {
             is_exhausted: true,
             ..self.reply(fault.status(), &id, is_keep_alive)
         };
-        let text = ErrorText {
-            status: fault.status(),
-            message: fault.explain(),
-            kind: None,
-            param: None,
-            code: Some(fault.code()),
-        };
         let mut out = Vec::new();
-        reply::error(&reply, plan.dialect, &text, &mut out);
+        reply::error(&reply, plan.dialect, &reply::text_of(fault), &mut out);
         self.send(client, &out, is_keep_alive).await
     }
 
@@ -214,8 +210,8 @@ impl Speaker<'_> {
         }
     }
 
-    fn response(&self, plan: &Plan, entry: &Entry<'_>) -> crate::relay::response::Response {
-        crate::relay::response::Response::new(crate::relay::response::Asked {
+    fn response(&self, plan: &Plan, entry: &Entry<'_>) -> Response {
+        Response::new(Asked {
             method: self.outline.method,
             version: self.outline.version,
             is_keep_alive: self.may_persist(),
@@ -242,7 +238,7 @@ pub(super) async fn reject(
         head_bytes: 0,
         method: Method::Other,
         version: Version::Http11,
-        body: crate::wire::head::BodyLength::Empty,
+        body: BodyLength::Empty,
         is_keep_alive: false,
         expects_continue: false,
     };

@@ -41,7 +41,7 @@ use crate::sys::affinity;
 use crate::sys::limits;
 use crate::sys::socket;
 use crate::units::ShardId;
-use crate::upstream::pool::Limits;
+use crate::units::SlotId;
 use crate::wire::buffer::Buffers;
 
 /// All that a shard is given before its thread starts.
@@ -295,12 +295,7 @@ fn tick(shard: &Shard) {
     shard.state.with(|own| {
         own.unix_offset_ms = unix_ms.saturating_sub(now.as_nanos() / 1_000_000);
         let world = own.world.clone();
-        let limits = |slot| {
-            let snapshot = &world.as_ref()?.snapshot;
-            let endpoint = snapshot.endpoints.iter().find(|endpoint| endpoint.slot == slot)?;
-            let pool = &snapshot.upstream(endpoint.upstream).pool;
-            Some(Limits { idle_max: pool.idle_max, idle: pool.idle, age: pool.age })
-        };
+        let limits = |slot: SlotId| *world.as_ref()?.pools.get(slot.index())?;
         let mut cx = Context::from_waker(Waker::noop());
         own.pool.sweep(
             now,

@@ -60,9 +60,3 @@ pub fn waits() -> u64 {
     unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
     u64::try_from(usage.ru_nvcsw).unwrap_or(0)
 }
-
-/// Gives free memory of the allocator back to the system.
-pub fn trim_memory() {
-    // SAFETY: malloc_trim may be called at any time.
-    unsafe { libc::malloc_trim(0) };
-}
