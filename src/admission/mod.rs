@@ -7,6 +7,8 @@ pub mod jwks;
 pub mod jwt;
 pub mod signature;
 pub mod limit;
+pub mod queue;
+pub mod fields;
 pub mod chain;
 pub mod step;
 mod credential;

@@ -51,6 +51,19 @@ fn while_time_stands_still_exactly_the_limit_is_let_in() {
     }
 }
 
+/// Tries to take one, and three: the time, once for each that was had.
+fn times_let_in(
+    book: &Book,
+    shard: ShardId,
+    limit: &Limit,
+    time: u64,
+) -> impl Iterator<Item = u64> + use<> {
+    let one = book.take(shard, limit, 1, at(time));
+    let three = book.take(shard, limit, 3, at(time));
+    let count = usize::from(one.is_ok()) + 3 * usize::from(three.is_ok());
+    std::iter::repeat_n(time, count)
+}
+
 #[test]
 fn in_no_stretch_of_time_more_is_let_in_than_the_rule_allows() {
     const SHARDS: usize = 4;
@@ -64,21 +77,14 @@ fn in_no_stretch_of_time_more_is_let_in_than_the_rule_allows() {
             let taking = (0..SHARDS).map(|number| {
                 let (book, clock) = (&book, &clock);
                 scope.spawn(move || {
-                    let mut times = Vec::new();
-                    loop {
+                    let steps = std::iter::from_fn(|| {
                         let step = clock.fetch_add(1, Ordering::SeqCst) / 64;
-                        if step >= STEPS {
-                            return times;
-                        }
-                        let now = at(step * 50);
-                        let one = book.take(shard(number), &limit, 1, now);
-                        let three = book.take(shard(number), &limit, 3, now);
-                        let count = usize::from(one.is_ok()) + 3 * usize::from(three.is_ok());
-                        times.extend(std::iter::repeat_n(step * 50, count));
-                    }
+                        (step < STEPS).then_some(step * 50)
+                    });
+                    steps.flat_map(|time| times_let_in(book, shard(number), &limit, time)).collect()
                 })
             });
-            let taking: Vec<_> = taking.collect();
+            let taking: Vec<thread::ScopedJoinHandle<'_, Vec<u64>>> = taking.collect();
             taking.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });
         let span_ms = STEPS * 50;
