@@ -1,13 +1,13 @@
 //! What credentials a head carries, before any of them is believed.
 
+use crate::admission::jwt;
+use crate::admission::jwt::TOKEN_BYTES_MAX;
 use crate::admission::refusal::Refusal;
 use crate::wire::head::RequestHead;
 use crate::wire::head::is_same_name;
 
 /// Longest key, in bytes: those that are minted here have 52, those of the large providers up to 200.
 const KEY_BYTES_MAX: usize = 1 << 10;
-/// Longest token, in bytes.
-const TOKEN_BYTES_MAX: usize = 16 << 10;
 
 /// What a head carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,23 +96,9 @@ fn is_key(value: &[u8]) -> bool {
     (1..=KEY_BYTES_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic)
 }
 
-/// The value, if it looks like a token: three parts with dots between, of the letters of base64url. The last may be
-/// empty: one that is not signed is to be refused as a token.
+/// The value, if it looks like a token.
 fn token(value: &[u8]) -> Option<&str> {
-    let mut dots = 0;
-    let mut part = 0;
-    for byte in value {
-        match byte {
-            b'.' if part == 0 => return None,
-            b'.' => (dots, part) = (dots + 1, 0),
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => part += 1,
-            _ => return None,
-        }
-    }
-    if dots != 2 {
-        return None;
-    }
-    std::str::from_utf8(value).ok()
+    if jwt::has_shape(value) { std::str::from_utf8(value).ok() } else { None }
 }
 
 #[cfg(test)]

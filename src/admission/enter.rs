@@ -280,7 +280,17 @@ impl<'e, N: FnMut(Note)> Entering<'e, N> {
     }
 
     fn token(&mut self, token: &str) -> Result<Option<TenantId>, Refusal> {
-        let claims = Rc::new(jwt::verify(token, &self.table.issuers, self.now_unix_s)?);
+        let table = self.table;
+        let claims = match self.memory.tokens.find(token, self.now_unix_s) {
+            Some(claims) => claims,
+            None => {
+                let model = |name: &str| table.model_names.get(name).copied();
+                let claims = jwt::verify(token, &table.issuers, self.now_unix_s, model)?;
+                let claims = Rc::new(claims);
+                self.memory.tokens.remember(token, Rc::clone(&claims), self.now_unix_s);
+                claims
+            }
+        };
         let tenant = claims.tenant;
         self.caller.claims = Some(claims);
         Ok(tenant)

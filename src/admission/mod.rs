@@ -4,6 +4,7 @@ pub mod refusal;
 pub mod address;
 pub mod key;
 mod mint;
+mod json;
 pub mod jwks;
 pub mod jwt;
 pub mod signature;
@@ -17,6 +18,7 @@ pub mod caller;
 mod enter;
 mod authorize;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -53,6 +55,8 @@ pub struct Table {
     pub tenants: Vec<TenantPolicy>,
     /// By [`ModelId`].
     pub models: Vec<ModelPolicy>,
+    /// Models by the names that tokens may give them: every name and alias that leads to one.
+    pub model_names: HashMap<Box<str>, ModelId>,
     /// Who may issue tokens.
     pub issuers: Vec<jwt::Issuer>,
     /// Who may sign requests.
