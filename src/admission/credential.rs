@@ -65,7 +65,7 @@ pub(super) fn presented<'h>(head: &RequestHead<'h, '_>, has_issuers: bool) -> Pr
 
 impl<'h> Presented<'h> {
     fn take(&mut self, value: &'h [u8], has_issuers: bool) {
-        let trouble = match token(value).filter(|_| has_issuers) {
+        let trouble = match has_issuers.then(|| token(value)).flatten() {
             Some(token) if token.len() > TOKEN_BYTES_MAX => Some(Refusal::CredentialMalformed),
             Some(token) => {
                 let before = self.token.replace(token);

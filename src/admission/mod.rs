@@ -310,3 +310,6 @@ impl Finding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
