@@ -188,7 +188,7 @@ fn keys(count: usize) -> Keys {
 fn networks(count: u32) -> AddressSet {
     let spread = |number: u32| number.wrapping_mul(0x9E37_79B9);
     let network = |number: u32| -> (IpAddr, u8) {
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             (Ipv4Addr::from_bits(spread(number)).into(), 20 + (number % 11) as u8)
         } else {
             let bits = 0x2001_u128 << 112 | u128::from(spread(number)) << 64;

@@ -79,7 +79,7 @@ fn a_token_names_its_tenant_and_is_remembered() {
     refused(&mut world, &[&line], Refusal::TokenExpired);
     world.now_s -= 600;
     refused(&mut world, &[&bearer(&token("none", ""))], Refusal::TenantUnknown);
-    refused(&mut world, &[&line[..line.len() - 4], "AA\r\n"], Refusal::TokenSignature);
+    refused(&mut world, &[line.split_at(line.len() - 4).0, "AA\r\n"], Refusal::TokenSignature);
     refused(&mut world, &[OWN], Refusal::CredentialMissing);
 }
 
