@@ -9,6 +9,7 @@ use crate::units::ShardId;
 
 pub mod client;
 pub mod incoming;
+pub mod proxy;
 
 /// Connections taken in one turn, so that those that stand are served in between.
 const TAKEN_PER_TURN: usize = 64;
