@@ -67,7 +67,7 @@ impl<'s> Entry<'s> {
 
     /// It may not enter.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
-        self.record.status = refusal.status;
+        self.record.status = refusal.dialect.status(refusal.status);
         self.record.refusal = Some(refusal.label);
         self.record.operation = refusal.operation;
         if let Some(cap) = refusal.cap {
