@@ -358,3 +358,6 @@ async fn sign(client: &mut Client, limits: &Limits) -> Result<(), Trouble> {
 fn deadline(limits: &Limits) -> Moment {
     clock::recent().after(limits.body)
 }
+
+#[cfg(test)]
+mod tests;

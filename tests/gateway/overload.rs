@@ -125,7 +125,7 @@ fn a_body_that_does_not_say_how_long_it_is_grows_no_further() {
         let mut client = gateway.client();
         client
             .send(format!("POST {path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"));
-        let part = chunk(&"x".repeat(10_000));
+        let part = chunk("x".repeat(10_000));
         for _ in 0..60 {
             client.send_what_is_taken(&part);
         }
