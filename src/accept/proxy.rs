@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
-use std::net::SocketAddr;
+use std::net::SocketAddrV4;
 
 /// The longest header of version 1 in bytes, its line end included (section 2.1).
 pub const V1_BYTES_MAX: usize = 107;
@@ -94,12 +94,7 @@ fn v1_addresses<A: std::str::FromStr>(text: &str) -> Result<A, Wrong> {
     if words.next().is_some() || ports.contains(&None) {
         return Err(Wrong::Line);
     }
-    let is_port = |text: &str| {
-        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
-        let has_zero = text.len() > 1 && text.starts_with('0');
-        is_plain && !has_zero && text.parse::<u16>().is_ok()
-    };
-    let has_ports = ports.iter().flatten().all(|port| is_port(port));
+    let has_ports = ports.iter().flatten().all(|port| is_port(port) && !has_zeros(port));
     let address = |text: Option<&str>| text.and_then(|text| text.parse::<A>().ok());
     match (address(source), address(destination)) {
         (Some(source), Some(_)) if has_ports => Ok(source),
@@ -169,18 +164,31 @@ pub fn client_address<'f>(
     client
 }
 
-/// An address as proxies write it: alone, in brackets, with a port.
+/// An address as proxies write it: alone, in brackets, with a port; never with a zone, which means nothing elsewhere.
 fn forwarded_address(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?;
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let address = match bare {
-        Some(inside) => IpAddr::V6(inside.parse().ok()?),
+    let address = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (inside, port) = rest.split_once(']')?;
+            let is_port = |port: &str| port.strip_prefix(':').is_some_and(is_port);
+            IpAddr::V6(inside.parse().ok().filter(|_| port.is_empty() || is_port(port))?)
+        }
         None => match text.parse() {
             Ok(address) => address,
-            Err(_) => text.parse::<SocketAddr>().ok()?.ip(),
+            Err(_) => text.parse::<SocketAddrV4>().ok()?.ip().to_owned().into(),
         },
     };
     Some(address.to_canonical())
+}
+
+/// Whether zeros stand before other digits.
+fn has_zeros(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('0')
+}
+
+/// Digits alone: no sign.
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]

@@ -280,6 +280,9 @@ fn forwarded_from_the_left<'b>(
 }
 
 fn address_of(text: &str) -> Option<IpAddr> {
+    if text.contains('%') {
+        return None; // A zone, which the standard library takes with a port and not without.
+    }
     let with_port = text.parse::<std::net::SocketAddr>().map(|socket| socket.ip());
     let bracketed =
         format!("{text}:0").parse::<std::net::SocketAddrV6>().map(|v6| (*v6.ip()).into());
