@@ -46,3 +46,8 @@ fn chunked_bodies() {
 fn events() {
     check_all(&files("sse"), checks::sse);
 }
+
+#[test]
+fn proxies() {
+    check_all(&files("proxy"), checks::proxy_header);
+}
