@@ -3,5 +3,8 @@
 pub mod request;
 mod scan;
 pub mod rewrite;
+pub mod edit;
+pub mod estimate;
+pub mod usage;
 pub mod dialect;
 pub mod normalize;
