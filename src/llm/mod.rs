@@ -4,7 +4,7 @@ pub mod request;
 mod scan;
 pub mod rewrite;
 pub mod edit;
+pub mod normalize;
 pub mod estimate;
 pub mod usage;
 pub mod dialect;
-pub mod normalize;
