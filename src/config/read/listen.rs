@@ -1,5 +1,7 @@
 //! `[listen]`: where clients come in, and `[admin]`, where operators do.
 
+use crate::config::check;
+use crate::config::cidr;
 use crate::config::error::Place;
 use crate::config::file::Admin;
 use crate::config::file::Limits;
@@ -21,15 +23,27 @@ pub(super) fn listen(section: Option<Section<'_>>, errors: &mut Errors<'_>) -> L
         address: LISTEN_DEFAULT,
         server_timing: false,
         trust_request_id: false,
+        proxy_protocol: false,
+        trusted_proxies: Vec::new(),
         limits: self::limits(limits, errors),
     };
     if let Some(section) = section {
-        let known = ["address", "server_timing", "trust_request_id", "limits"];
+        let known = [
+            "address",
+            "server_timing",
+            "trust_request_id",
+            "proxy_protocol",
+            "trusted_proxies",
+            "limits",
+        ];
         section.refuse_unknown(&known, &[], errors);
         listen.place = section.place_of("address", errors);
         listen.address = address(&section, LISTEN_DEFAULT, errors);
         listen.server_timing = section.boolean("server_timing", false, errors);
         listen.trust_request_id = section.boolean("trust_request_id", false, errors);
+        listen.proxy_protocol = section.boolean("proxy_protocol", false, errors);
+        listen.trusted_proxies = cidr::list(&section, "trusted_proxies", errors);
+        check::somebody_is_trusted(&section, &listen, errors);
     }
     listen
 }
