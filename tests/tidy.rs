@@ -33,26 +33,27 @@ const MAY_IMPORT: &[laws::MayImport] = &[
     ("accept", "units ring wire"),
     ("wire", "units"),
     ("llm", "units wire"),
+    ("admission", "units wire llm"),
     ("route", "units wire llm"),
     ("balance", "units"),
     ("upstream", "units ring wire"),
-    ("relay", "units ring accept wire llm upstream record"),
+    ("relay", "units ring accept wire llm admission upstream record"),
     ("record", "units"),
     ("config", "units"),
     // wire: a question to explain has a method.
-    ("snapshot", "units wire llm route balance config"),
+    ("snapshot", "units wire llm admission route balance config"),
     // sys: a publication rings a bell, which is a descriptor.
-    ("crossing", "units sys record snapshot"),
+    ("crossing", "units sys admission record snapshot"),
     // knobs: only the bound on shards.
     (
         "shard",
-        "knobs units sys ring accept wire llm route balance upstream relay record snapshot crossing",
+        "knobs units sys ring accept wire llm admission route balance upstream relay record snapshot crossing",
     ),
     // cli: check and explain end with an exit code, and explain is asked in the words that were typed.
-    ("control", "cli units record config snapshot crossing"),
+    ("control", "cli units wire admission record config snapshot crossing"),
     ("mock", "units ring wire"),
     // serve is where the two kinds of thread meet; nothing imports it.
-    ("serve", "knobs units sys crossing shard control mock"),
+    ("serve", "knobs units sys admission crossing shard control mock"),
 ];
 
 const LOADTEST_MAY_BORROW: &str = "units sys ring wire llm mock";
