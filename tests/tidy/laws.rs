@@ -253,15 +253,18 @@ pub(crate) fn keys(read: &[File], table: &str, places: &[(&str, &str)]) -> Vec<S
     wrong
 }
 
-/// The functions of a file that refuse unknown keys, each with the list of those it knows.
+/// The functions of a file that refuse unknown keys, or take them for names, each with the list of those it knows.
 fn keys_read(file: &File) -> impl Iterator<Item = (&str, &str)> {
     file.text.split("fn ").skip(1).filter_map(|part| {
-        let known = ["let known = [", "refuse_unknown(&["].iter().find_map(|start| {
-            let list = part.split_once(start)?.1;
+        if !part.contains("refuse_unknown(") && !part.contains("others(&[") {
+            return None;
+        }
+        let known = ["let known =", "refuse_unknown(&", "others(&"].iter().find_map(|start| {
+            let list = part.split_once(start)?.1.trim_start().strip_prefix('[')?;
             Some(list.split_once(']')?.0)
         });
         let name = part.split('(').next().unwrap_or_default();
-        known.filter(|_| part.contains("refuse_unknown(")).map(|known| (name, known))
+        known.filter(|known| known.contains('"')).map(|known| (name, known))
     })
 }
 

@@ -2,18 +2,39 @@
 
 use crate::config::check;
 use crate::config::file::Model;
+use crate::config::policy::Named;
+use crate::config::read::level;
+use crate::config::read::limits;
 use crate::config::read::upstream;
 use crate::config::section::Errors;
 use crate::config::section::Later;
 use crate::config::section::Section;
+use std::path::Path;
 
-const MODEL_LATER: &[Later] = &[
-    ("fallback", "a model has one upstream; give that several endpoints, or leave fallback out"),
-    ("middleware", "leave it out"),
-];
+const MODEL_LATER: &[Later] =
+    &[("fallback", "a model has one upstream; give that several endpoints, or leave fallback out")];
 
-pub(super) fn model(section: &Section<'_>, upstreams: &[&str], errors: &mut Errors<'_>) -> Model {
-    let known = ["name", "version", "aliases", "upstream", "upstream_model", "deadlines"];
+pub(super) fn model(
+    section: &Section<'_>,
+    upstreams: &[&str],
+    folder: &Path,
+    errors: &mut Errors<'_>,
+) -> Model {
+    let known = [
+        "name",
+        "version",
+        "aliases",
+        "upstream",
+        "upstream_model",
+        "deadlines",
+        "middleware",
+        "addresses",
+        "limits",
+        "when_full",
+        "degrade_to",
+        "output_tokens",
+        "parameters",
+    ];
     section.refuse_unknown(&known, MODEL_LATER, errors);
     let name = section.required("name", errors);
     if let Some(name) = &name {
@@ -41,7 +62,15 @@ pub(super) fn model(section: &Section<'_>, upstreams: &[&str], errors: &mut Erro
     let deadlines =
         deadlines.map(|section| upstream::deadlines(&section, errors)).unwrap_or_default();
     let name = name.map_or_else(String::new, |name| name.value);
+    let degrade_to = section.string("degrade_to", errors);
+    let output_tokens = section.number("output_tokens", &(1..=10_000_000), errors);
     Model {
+        level: level::level(section, folder, errors),
+        limits: limits::limits(section, false, errors),
+        when_full: limits::when_full(section, errors),
+        degrade_to: degrade_to.map(|found| Named { place: found.place, name: found.value }),
+        output_tokens: output_tokens.and_then(|number| u32::try_from(number).ok()),
+        parameters: limits::parameters(section, errors),
         place: section.place.clone(),
         version: version.map(|version| version.value),
         aliases: aliases.into_iter().map(|alias| alias.value).collect(),

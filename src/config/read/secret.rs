@@ -6,22 +6,24 @@ use crate::config::section::Errors;
 use crate::config::section::Section;
 use std::path::Path;
 
-pub(super) fn api_key(
+/// The secret at `key`, if there is one.
+pub(super) fn source(
     section: &Section<'_>,
+    key: &str,
     folder: &Path,
     errors: &mut Errors<'_>,
 ) -> Option<KeySource> {
     const INSTEAD: &str = "write { env = \"NAME\" } or { file = \"PATH\" }";
-    if !section.has("api_key") {
+    if !section.has(key) {
         return None;
     }
     let mut quiet = Errors::new("", "");
-    let Some(table) = section.table("api_key", &mut quiet) else {
-        let place = section.place_of("api_key", errors);
+    let Some(table) = section.table(key, &mut quiet) else {
+        let place = section.place_of(key, errors);
         errors.add(&place, format!("a secret is not written into the file: {INSTEAD}"));
         return None;
     };
-    let place = section.place_of("api_key", errors);
+    let place = section.place_of(key, errors);
     table.refuse_unknown(&["env", "file"], &[], errors);
     let from = match (table.string("env", errors), table.string("file", errors)) {
         (Some(name), None) => {

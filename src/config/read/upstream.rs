@@ -10,7 +10,7 @@ use crate::config::file::Endpoint;
 use crate::config::file::Pool;
 use crate::config::file::Upstream;
 use crate::config::nearest::nearest;
-use crate::config::read::secret::api_key;
+use crate::config::read::secret;
 use crate::config::section::Errors;
 use crate::config::section::Later;
 use crate::config::section::Located;
@@ -30,7 +30,7 @@ const POOL_DEFAULT: Pool =
 
 const UPSTREAM_LATER: &[Later] = &[
     ("discover", "write endpoints = [{ url = \"https://HOST\" }] instead"),
-    ("middleware", "leave it out"),
+    ("middleware", "write it into [listen], [[tenant]] or [[model]]"),
 ];
 const BALANCE_LATER: &[&str] =
     &["least_connections", "weighted_least_connections", "peak_ewma", "hash"];
@@ -48,7 +48,7 @@ pub(super) fn upstream(section: &Section<'_>, folder: &Path, errors: &mut Errors
         place: section.place.clone(),
         name: name.map_or_else(String::new, |name| name.value),
         dialect: dialect(section, errors),
-        api_key: api_key(section, folder, errors),
+        api_key: secret::source(section, "api_key", folder, errors),
         balance: balance(section, errors),
         endpoints: endpoints(section, errors),
         deadlines: DEADLINES_DEFAULT.overridden(&overrides),
