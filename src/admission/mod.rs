@@ -3,6 +3,7 @@
 pub mod refusal;
 pub mod address;
 pub mod key;
+mod mint;
 pub mod jwks;
 pub mod jwt;
 pub mod signature;
