@@ -79,6 +79,9 @@ pub struct Request {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Answer {
+    /// The status that every answer has; where it is not 200, a refusal of the gateway's own is expected, and its body is
+    /// not the mock's to verify.
+    pub status: Option<u16>,
     /// Bytes of a whole answer's body, or of each event.
     pub bytes: Option<usize>,
     /// Events in a stream.
@@ -89,6 +92,14 @@ pub struct Answer {
     pub delay_ms: Option<f64>,
     /// Further `x-mock-...` fields, by what follows the prefix.
     pub mock: BTreeMap<String, String>,
+}
+
+impl Answer {
+    /// Whether the gateway is expected to refuse.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.status.is_some_and(|status| status != 200)
+    }
 }
 
 /// How the clients behave.
@@ -203,7 +214,10 @@ impl Plan {
         if self.clients.abort_after_events.is_some_and(|(low, high)| low == 0 || low > high) {
             return Err("clients.abort_after_events: [least, most], from 1".to_owned());
         }
-        if !self.request.stream && self.answer.bytes.is_none() {
+        if self.answer.is_refusal() && self.request.stream {
+            return Err("answer.status: a refusal is no stream".to_owned());
+        }
+        if !self.request.stream && !self.answer.is_refusal() && self.answer.bytes.is_none() {
             return Err("answer.bytes: an answer that is verified has a known size".to_owned());
         }
         if self.clients.slow > 0 && self.clients.slow_read_bytes == 0 {
@@ -279,6 +293,10 @@ mod tests {
             ("name = 'x'\nduration_s = 0.0\nanswer.bytes = 1", "duration_s"),
             ("name = 'x'\nrequest.stream = true", "answer.events"),
             ("name = 'x'", "answer.bytes"),
+            (
+                "name = 'x'\nrequest.stream = true\nanswer = { events = 1, status = 401 }",
+                "answer.status",
+            ),
             ("name = 'x'\nanswer.bytes = 1\nrate = -1.0", "rate"),
         ] {
             let error = Plan::parse(text).unwrap_err();

@@ -202,7 +202,7 @@ impl Connection {
     }
 
     fn end(&mut self, now: Moment, times: &Times, tally: &mut Tally) -> Step {
-        if self.status != 200 {
+        if self.status != self.expected.status {
             return Step::Failed(format!("status {}", self.status));
         }
         let is_right = if self.expected.events == 0 {

@@ -248,7 +248,8 @@ impl Worker {
             0
         };
         let is_timed = !connection.is_slow;
-        connection.expected = Expected { stream, events, is_timed, ..Expected::default() };
+        let status = plan.answer.status.unwrap_or(200);
+        connection.expected = Expected { stream, status, events, is_timed, ..Expected::default() };
         connection.intended = intended;
         connection.sent = 0;
         connection.leave_at = leave_at;

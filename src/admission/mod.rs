@@ -4,6 +4,7 @@ pub mod refusal;
 pub mod address;
 pub mod key;
 mod mint;
+mod json;
 pub mod jwks;
 pub mod jwt;
 pub mod signature;
