@@ -1,7 +1,8 @@
 //! Which of the known words somebody may have meant.
 
 /// The known word that `word` is most likely a slip of, if any is near enough.
-pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+#[must_use]
+pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let allowed = (word.chars().count() / 3).clamp(1, 3);
     known
         .iter()
@@ -12,11 +13,25 @@ pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
 }
 
 /// `did you mean "x"?` or, where nothing is near, `there are: a, b, c`.
-pub(crate) fn suggest(word: &str, known: &[&str]) -> String {
+#[must_use]
+pub fn suggest(word: &str, known: &[&str]) -> String {
     match nearest(word, known) {
         Some(candidate) => format!("did you mean \"{candidate}\"?"),
         None if known.is_empty() => "there are none".to_owned(),
-        None => format!("there are: {}", known.join(", ")),
+        None => format!("there are: {}", listed(known)),
+    }
+}
+
+/// At most this many names are said.
+const SAID_MAX: usize = 20;
+
+/// The names, with commas between them; the first of them where there are many.
+pub(crate) fn listed(known: &[&str]) -> String {
+    match known.split_at_checked(SAID_MAX) {
+        Some((first, more)) if !more.is_empty() => {
+            format!("{} and {} more", first.join(", "), more.len())
+        }
+        _ => known.join(", "),
     }
 }
 
