@@ -171,5 +171,5 @@ fn our_limits_stand_in_for_those_of_the_endpoint() {
 
 #[test]
 fn metering_costs_an_open_stream_little() {
-    assert!(size_of::<Response>() <= 360, "{}", size_of::<Response>());
+    assert!(size_of::<Response>() <= 224, "{}", size_of::<Response>());
 }
