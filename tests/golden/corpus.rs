@@ -46,3 +46,13 @@ fn chunked_bodies() {
 fn events() {
     check_all(&files("sse"), checks::sse);
 }
+
+#[test]
+fn tokens() {
+    check_all(&files("jwt"), checks::jwt);
+}
+
+#[test]
+fn signed_requests() {
+    check_all(&files("signature"), checks::signature);
+}
