@@ -27,13 +27,19 @@ fn examples_of_the_rfcs() {
     }
 }
 
-/// What is valid but not for us, by what the vectors say of it.
-fn is_not_for_us(key: &Value, comment: &str) -> Option<&'static str> {
-    if key["crv"] == "P-521" {
-        return Some("we have no ES512");
+/// What a case must come to where it is not what the vectors say, and why.
+fn differs(key: &Value, comment: &str, token: &str) -> Option<bool> {
+    match comment {
+        // We have no ES512.
+        _ if key["crv"] == "P-521" => Some(false),
+        // The key says that it is for PS256, the token that it is by PS384: keys are bound to what they say.
+        "Figure20" if key["alg"] == "PS256" => Some(false),
+        // Taken as valid by the vectors; but what is not base64url is no token (RFC 7515, section 2).
+        "InvalidCharacterInsertedInHeader" | "InvalidCharacterInsertedInPayload" => Some(false),
+        // The padding that these are named after is not in them: byte for byte they are the token of `ValidMac`.
+        "invalidBase64Padding" | "invalidBase64PaddingInPayload" => Some(!token.contains('=')),
+        _ => None,
     }
-    let _ = comment;
-    None
 }
 
 #[test]
@@ -46,7 +52,7 @@ fn wycheproof() {
     for case in cases {
         let key = &keys[usize::try_from(case[0].as_u64().unwrap()).unwrap()];
         let (token, comment) = (case[1].as_str().unwrap(), case[3].as_str().unwrap());
-        let expected = case[2] == "valid" && is_not_for_us(key, comment).is_none();
+        let expected = differs(key, comment, token).unwrap_or(case[2] == "valid");
         let opened = jwt::open(token, &set(key), &[]);
         if opened.is_ok() != expected {
             wrong.push(format!("{comment}: {opened:?}, not {}\n  {key}\n  {token}", case[2]));
