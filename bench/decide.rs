@@ -1,29 +1,34 @@
 //! What deciding costs: the body read, the model found, the endpoint chosen, an error written.
 
+mod credentials;
 mod harness;
 
 use std::hint::black_box;
-use std::rc::Rc;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use harness::Harness;
-use ring::hmac;
-use ring::rand::SystemRandom;
-use ring::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
-use ring::signature::EcdsaKeyPair;
-use ring::signature::Ed25519KeyPair;
-use ring::signature::KeyPair;
-use ring::signature::RSA_PKCS1_SHA256;
-use ring::signature::RsaKeyPair;
-use ring::signature::RsaPublicKeyComponents;
-use ringway::admission::jwks::KeySet;
-use ringway::admission::jwt;
-use ringway::admission::jwt::Issuer;
-use ringway::admission::jwt::TokenMemory;
-use ringway::admission::signature;
-use ringway::admission::signature::Signers;
+use ringway::admission;
+use ringway::admission::Caller;
+use ringway::admission::Head;
+use ringway::admission::Keys;
+use ringway::admission::Level;
+use ringway::admission::Memory;
+use ringway::admission::ModelPolicy;
+use ringway::admission::TenantPolicy;
+use ringway::admission::address::AddressSet;
+use ringway::admission::chain::Chain;
+use ringway::admission::chain::Configured;
+use ringway::admission::key::Key;
+use ringway::admission::key::KeyDigest;
+use ringway::admission::key::mint;
+use ringway::admission::limit::Algorithm;
+use ringway::admission::limit::Kind;
+use ringway::admission::limit::Limit;
+use ringway::admission::limit::Rule;
+use ringway::admission::limit::Scope;
 use ringway::balance::choose::RoundRobin;
 use ringway::llm::dialect;
 use ringway::llm::dialect::Dialect;
@@ -33,6 +38,9 @@ use ringway::llm::rewrite;
 use ringway::route::Entry;
 use ringway::route::Table;
 use ringway::route::path;
+use ringway::units::ModelId;
+use ringway::units::QuotaId;
+use ringway::units::TenantId;
 use ringway::wire::http1::parse;
 use ringway::wire::http1::parse::Slots;
 use serde::Deserialize;
@@ -62,9 +70,11 @@ fn main() {
     }
     choices(&mut harness);
     plan(&mut harness);
+    addresses(&mut harness);
+    entering(&mut harness);
     texts(&mut harness);
-    tokens(&mut harness);
-    signed_request(&mut harness);
+    credentials::tokens(&mut harness);
+    credentials::signed_request(&mut harness);
     harness.finish();
 }
 
@@ -158,111 +168,154 @@ fn texts(harness: &mut Harness) {
     });
 }
 
-const NOW_UNIX_S: u64 = 1_700_000_000;
-
-fn text(bytes: impl AsRef<[u8]>) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
+/// A secret for each number.
+fn secret(number: usize) -> String {
+    let mut random = [7; 32];
+    random[..8].copy_from_slice(&number.to_le_bytes());
+    mint(random).secret
 }
 
-/// A token as identity providers make them, for one algorithm, and the key set that verifies it.
-fn token(algorithm: &str, sign: impl Fn(&[u8]) -> Vec<u8>, key: &str) -> (String, Issuer) {
-    let header = format!("{{\"alg\":\"{algorithm}\",\"typ\":\"JWT\",\"kid\":\"2026-10\"}}");
-    let claims = format!(
-        "{{\"iss\":\"https://login.example.com/\",\"sub\":\"auth0|5f7c8ec7c33c6c004bbafe82\",\"aud\":[\"ringway\",\
-         \"https://login.example.com/userinfo\"],\"iat\":{NOW_UNIX_S},\"exp\":{},\"azp\":\"client\",\
-         \"scope\":\"openid profile email\",\"org_id\":\"org_9ybsU1dN2dKfDkBi\"}}",
-        NOW_UNIX_S + 600
-    );
-    let message = format!("{}.{}", text(header), text(claims));
-    let token = format!("{message}.{}", text(sign(message.as_bytes())));
-    let set = format!("{{\"keys\":[{{\"kid\":\"2026-10\",{key}}}]}}");
-    let (keys, _) = KeySet::parse(set.as_bytes()).expect("it is a key set");
-    let issuer = Issuer {
-        issuer: Some("https://login.example.com/".into()),
-        audience: ["ringway".into()].into(),
-        keys,
-        leeway_s: 60,
-        ..Issuer::default()
+fn keys(count: usize) -> Keys {
+    let key = |number: usize| Key {
+        name: format!("key-{number:06}").into(),
+        tenant: TenantId(0),
+        expires_unix_s: Some(u64::MAX - 1),
+        models: Some((0..50).map(ModelId).collect()),
+        limits: Box::default(),
     };
-    (token, issuer)
+    let keys = (0..count).map(|number| (KeyDigest::of(secret(number).as_bytes()), key(number)));
+    Keys::new(keys).expect("the secrets differ")
 }
 
-/// What a token costs that was not seen before, and one that was.
-fn tokens(harness: &mut Harness) {
-    let random = SystemRandom::new();
-    let secret = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
-    let sign = |message: &[u8]| hmac::sign(&secret, message).as_ref().to_vec();
-    let hs256 = token("HS256", sign, &format!("\"kty\":\"oct\",\"k\":\"{}\"", text([7; 32])));
-    let rsa = RsaKeyPair::from_pkcs8(include_bytes!("../tests/golden/files/jwt/rsa.pk8"));
-    let rsa = rsa.expect("it is a key");
-    let public = RsaPublicKeyComponents::<Vec<u8>>::from(rsa.public());
-    let sign = |message: &[u8]| {
-        let mut signature = vec![0; rsa.public().modulus_len()];
-        rsa.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).expect("it signs");
-        signature
+/// Networks far apart and of many lengths, in both families.
+fn networks(count: u32) -> AddressSet {
+    let spread = |number: u32| number.wrapping_mul(0x9E37_79B9);
+    let network = |number: u32| -> (IpAddr, u8) {
+        if number.is_multiple_of(2) {
+            (Ipv4Addr::from_bits(spread(number)).into(), 20 + (number % 11) as u8)
+        } else {
+            let bits = 0x2001_u128 << 112 | u128::from(spread(number)) << 64;
+            (Ipv6Addr::from_bits(bits).into(), 48 + (number % 17) as u8)
+        }
     };
-    let key = format!("\"kty\":\"RSA\",\"n\":\"{}\",\"e\":\"{}\"", text(public.n), text(public.e));
-    let rs256 = token("RS256", sign, &key);
-    let kind = &ECDSA_P256_SHA256_FIXED_SIGNING;
-    let pair = EcdsaKeyPair::generate_pkcs8(kind, &random).expect("there is chance");
-    let pair = EcdsaKeyPair::from_pkcs8(kind, pair.as_ref(), &random).expect("it is a key");
-    let sign = |message: &[u8]| pair.sign(&random, message).expect("it signs").as_ref().to_vec();
-    let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
-    let key =
-        format!("\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"{}\",\"y\":\"{}\"", text(x), text(y));
-    let es256 = token("ES256", sign, &key);
-    let pair = Ed25519KeyPair::generate_pkcs8(&random).expect("there is chance");
-    let pair = Ed25519KeyPair::from_pkcs8(pair.as_ref()).expect("it is a key");
-    let sign = |message: &[u8]| pair.sign(message).as_ref().to_vec();
-    let x = text(pair.public_key());
-    let key = format!("\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"{x}\"");
-    let eddsa = token("EdDSA", sign, &key);
-    let mut memory = TokenMemory::new(4096);
-    for (name, (token, issuer)) in
-        [("HS256", &hs256), ("RS256", &rs256), ("ES256", &es256), ("EdDSA", &eddsa)]
-    {
-        let issuers = std::slice::from_ref(issuer);
-        let verify = |token: &str| {
-            jwt::verify(token, issuers, NOW_UNIX_S, |_| None).expect("the token is right")
-        };
-        harness.run(&format!("token: {name}, not seen before"), || {
-            black_box(verify(black_box(token)));
+    let deny: Vec<(IpAddr, u8)> = (0..count).map(network).collect();
+    AddressSet::new(&[(Ipv4Addr::UNSPECIFIED.into(), 0), (Ipv6Addr::UNSPECIFIED.into(), 0)], &deny)
+}
+
+fn addresses(harness: &mut Harness) {
+    for count in [10, 100_000] {
+        let set = networks(count);
+        let mut number = 0_u32;
+        harness.run(&format!("admission: an IPv4 address among {count} networks"), || {
+            number = number.wrapping_add(0x9E37_79B9);
+            black_box(set.verdict(Ipv4Addr::from_bits(number).into()));
         });
-        memory.remember(token, Rc::new(verify(token)), NOW_UNIX_S);
-        harness.run(&format!("token: {name}, {} bytes, again", token.len()), || {
-            black_box(memory.find(black_box(token), NOW_UNIX_S).expect("it is remembered"));
+        harness.run(&format!("admission: an IPv6 address among {count} networks"), || {
+            number = number.wrapping_add(0x9E37_79B9);
+            let bits = 0x2001_u128 << 112 | u128::from(number) << 64;
+            black_box(set.verdict(Ipv6Addr::from_bits(bits).into()));
         });
     }
-    let unknown = rs256.0.replace('a', "b");
-    harness.run("token: looked up in vain", || {
-        black_box(memory.find(black_box(&unknown), NOW_UNIX_S).is_none());
-    });
 }
 
-/// What a signed request costs, its body left out.
-fn signed_request(harness: &mut Harness) {
-    let secret = [7; 32];
-    let input = format!(
-        "(\"@method\" \"@path\" \"content-digest\");created={NOW_UNIX_S};keyid=\"batch\";nonce=\"n1\""
-    );
-    let digest = format!("sha-256=:{}:", STANDARD.encode([7; 32]));
-    let base = format!(
-        "\"@method\": POST\n\"@path\": /v1/chat/completions\n\"content-digest\": {digest}\n\"@signature-params\": {input}"
-    );
-    let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), base.as_bytes());
-    let request = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway.local\r\ncontent-type: application/json\r\n\
-         content-length: 900\r\ncontent-digest: {digest}\r\nsignature-input: s={input}\r\nsignature: s=:{}:\r\n\r\n",
-        STANDARD.encode(mac)
-    );
-    let mut signers = Signers::new(300);
-    signers.add("batch", &secret, None).expect("it is the first");
-    let mut slots = Slots::new();
-    let head = parse::request(request.as_bytes(), &mut slots);
-    let head = head.expect("it is well formed").expect("it is whole");
-    harness.run("signed request: HMAC-SHA256, RFC 9421", || {
-        black_box(
-            signature::verify(black_box(&head), &signers, 300, NOW_UNIX_S).expect("it is right"),
+/// A world with everything on: an address list, keys, three limits, a list of models.
+fn governed() -> admission::Table {
+    let limits = |first: u32, scope: Scope| -> Box<[Limit]> {
+        [Kind::Requests, Kind::Tokens, Kind::Concurrency]
+            .into_iter()
+            .zip(first..)
+            .map(|(kind, id)| {
+                let minute = Duration::from_secs(60);
+                let rule = Rule::new(kind, Algorithm::TokenBucket, 600, minute, None);
+                Limit { id: QuotaId(id), scope, rule }
+            })
+            .collect()
+    };
+    let configured = Configured {
+        has_addresses: true,
+        has_keys: true,
+        has_jwt: true,
+        has_limits: true,
+        has_parameters: true,
+        ..Configured::default()
+    };
+    admission::Table {
+        listen: Level { chain: Chain::default_for(configured), addresses: Some(networks(100_000)) },
+        tenants: vec![TenantPolicy {
+            name: "acme".into(),
+            level: Level {
+                chain: Chain::default_for(Configured {
+                    has_addresses: true,
+                    ..Configured::default()
+                }),
+                addresses: Some(networks(10)),
+            },
+            models: Some((0..50).map(ModelId).collect()),
+            limits: limits(0, Scope::Tenant),
+            model_limits: Box::default(),
+            when_full: None,
+        }],
+        models: vec![ModelPolicy {
+            name: "model".into(),
+            level: Level::default(),
+            limits: Box::default(),
+            when_full: None,
+            degrade_to: None,
+            parameters: None,
+            output_tokens: 1024,
+        }],
+        issuers: vec![admission::jwt::Issuer::default()],
+        ..admission::Table::default()
+    }
+}
+
+fn entering(harness: &mut Harness) {
+    for count in [100, 100_000] {
+        let keys = keys(count);
+        let secrets: Vec<String> = (0..1024).map(|number| secret(number * 97 % count)).collect();
+        let mut turns = secrets.iter().cycle();
+        harness.run(
+            &format!("admission: a key among {count} ({} bytes each)", keys.bytes() / count),
+            || {
+                let secret = turns.next().expect("it goes around");
+                black_box(keys.find(black_box(secret.as_bytes())).expect("it is there"));
+            },
         );
+        harness.run(&format!("admission: no key among {count}"), || {
+            let secret = turns.next().expect("it goes around");
+            black_box(keys.find(black_box(&secret.as_bytes()[1..])).is_some());
+        });
+    }
+    let keys = keys(100_000);
+    let table = governed();
+    let open = admission::Table::default();
+    let mut memory = Memory::new(0);
+    let text = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway.local\r\naccept: application/json\r\n\
+         content-type: application/json\r\nauthorization: Bearer {}\r\nuser-agent: bench/1\r\n\
+         content-length: 10\r\n\r\n",
+        secret(5)
+    );
+    let mut slots = Slots::new();
+    let request = parse::request(text.as_bytes(), &mut slots)
+        .expect("it is well formed")
+        .expect("it is whole");
+    let address = Ipv4Addr::new(192, 0, 2, 1).into();
+    let head = Head { request: &request, address };
+    harness.run("admission: enter without a chain", || {
+        black_box(admission::enter(&open, &keys, &mut memory, black_box(&head), 0, |_| {})).ok();
+    });
+    harness.run("admission: enter with addresses and a key", || {
+        let caller = admission::enter(&table, &keys, &mut memory, black_box(&head), 0, |_| {});
+        black_box(caller.expect("it may enter"));
+    });
+    let caller: Caller =
+        admission::enter(&table, &keys, &mut memory, &head, 0, |_| {}).expect("it may enter");
+    harness.run("admission: authorize, and the limits named", || {
+        let model = ModelId(0);
+        let may = admission::authorize(&table, &keys, black_box(&caller), address, model, |_| {});
+        black_box(may.expect("it may have the model"));
+        let limits = admission::limits(&table, &keys, &caller, model);
+        black_box(limits.fold(0, |sum, limit| sum + limit.id.0));
     });
 }

@@ -181,3 +181,6 @@ impl<T: Next> Ranges<T> {
         size_of_val(&*self.starts) + size_of_val(&*self.verdicts)
     }
 }
+
+#[cfg(test)]
+mod tests;
