@@ -2,8 +2,16 @@
 
 #[path = "../fuzz/checks.rs"]
 mod checks;
+#[path = "../../src/llm/normalize/oracle.rs"]
+mod normalize;
+#[path = "../../src/llm/usage/oracle.rs"]
+mod usage;
 
 use std::path::Path;
+
+use ringway::llm;
+use ringway::llm::usage::Meter;
+use ringway::llm::usage::Usage;
 
 use crate::wire::Dice;
 use crate::wire::change;
@@ -55,4 +63,18 @@ fn tokens() {
 #[test]
 fn signed_requests() {
     check_all(&files("signature"), checks::signature);
+}
+
+#[test]
+fn answers_with_usage() {
+    check_all(&files("usage"), usage::check);
+    // Streams of other checks are answers too.
+    check_all(&files("sse"), usage::check);
+}
+
+#[test]
+fn parameters() {
+    let check = |body: &[u8]| drop(normalize::check(body));
+    check_all(&files("normalize"), check);
+    check_all(&files("peek"), check);
 }
