@@ -335,6 +335,8 @@ fn no_covered_byte_can_be_changed() {
                         let text = String::from_utf8_lossy(&changed[..at]).to_ascii_lowercase();
                         let line = text.rsplit("\r\n").next().unwrap().to_owned();
                         let is_free = ["content-length", "date", "signature"];
+                        // The draft does not sign its own parameters.
+                        let last = line.rsplit(',').next().unwrap();
                         let is_name = !line.contains(':') || line.ends_with(": ");
                         let is_case =
                             bit == 32 && (line.starts_with("host") || line.starts_with("auth"));
