@@ -76,6 +76,7 @@ fn heads(harness: &mut Harness) {
         identity: &[],
         stripped: &[],
         is_credential_ours: false,
+        is_edited: false,
         is_stream: false,
         meters_usage: false,
         body_bytes: 500,

@@ -13,6 +13,8 @@ use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::thread;
 
+use crate::admission::step;
+use crate::admission::step::Factory;
 use crate::control;
 use crate::control::Command;
 use crate::control::ExitReason;
@@ -20,9 +22,12 @@ use crate::control::ShardEnd;
 use crate::control::file::Source;
 use crate::crossing::gauges::Page;
 use crate::crossing::gauges::SharedPage;
+use crate::crossing::nonces::NONCES_MAX;
+use crate::crossing::nonces::Nonces;
 use crate::crossing::publish;
 use crate::crossing::publish::Inlet;
 use crate::crossing::publish::Publisher;
+use crate::crossing::quota::Book;
 use crate::crossing::records;
 use crate::knobs::Knobs;
 use crate::knobs::Machine;
@@ -64,6 +69,21 @@ pub fn serve(
     get: impl Fn(&str) -> Option<String>,
     serving: impl FnOnce(&Serving) + Send + 'static,
 ) -> End {
+    serve_with(Vec::new(), config, get, serving)
+}
+
+/// Serves as [`serve`] does, with steps of one's own that `middleware` may name.
+pub fn serve_with(
+    steps: Vec<Factory>,
+    config: Option<PathBuf>,
+    get: impl Fn(&str) -> Option<String>,
+    serving: impl FnOnce(&Serving) + Send + 'static,
+) -> End {
+    if let Err(why) = step::check(&steps) {
+        return End::System(why);
+    }
+    // For the life of the process: every shard makes its own from them.
+    let steps: &'static [Factory] = Box::leak(steps.into_boxed_slice());
     let open_files = match limits::raise_open_files() {
         Ok(files) => files,
         Err(error) => return End::System(format!("cannot read the limit on open files: {error}")),
@@ -85,7 +105,7 @@ pub fn serve(
             Err(error) => return End::System(format!("cannot start the demo model: {error}")),
         },
     };
-    let wired = match Wired::new(&knobs, open_files) {
+    let wired = match Wired::new(&knobs, open_files, steps) {
         Ok(wired) => wired,
         Err(error) => return End::System(format!("no descriptors for the shards: {error}")),
     };
@@ -133,9 +153,10 @@ struct Wired {
 }
 
 impl Wired {
-    fn new(knobs: &Knobs, open_files: u64) -> io::Result<Self> {
+    fn new(knobs: &Knobs, open_files: u64, steps: &'static [Factory]) -> io::Result<Self> {
         let shards = knobs.shards.len();
         let (publisher, inlets) = publish::channel(shards)?;
+        let (book, nonces) = (Book::new(shards), Nonces::new(NONCES_MAX));
         let pages: Vec<SharedPage> = (0..shards).map(|_| Page::new()).collect();
         // For the life of the process: shards that end take the process down, so nobody waits for ever.
         let built: &'static Barrier = Box::leak(Box::new(Barrier::new(shards)));
@@ -164,6 +185,9 @@ impl Wired {
                 inbox,
                 outboxes: outboxes.clone(),
                 connections_max: knobs.connections_max(),
+                book: book.clone(),
+                nonces: nonces.clone(),
+                steps,
                 requests_max: knobs.requests_max,
                 held_bytes_max: usize::try_from(knobs.held_bytes_max).unwrap_or(usize::MAX),
                 queue_max: usize::try_from(knobs.queue_max).unwrap_or(usize::MAX),

@@ -3,7 +3,7 @@
 use crate::wire::head::is_same_name;
 
 /// Fields that can be added to one request.
-const FIELDS_MAX: usize = 32;
+pub const FIELDS_MAX: usize = 32;
 /// Bytes of all their names and values.
 const BYTES_MAX: usize = 8 << 10;
 

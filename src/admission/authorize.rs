@@ -105,6 +105,21 @@ fn lists(
     Ok(())
 }
 
+/// Whether a caller could have a model by the lists of tenant, key and token: whether it may know that there is one.
+#[must_use]
+pub fn may_have(table: &Table, keys: &Keys, caller: &Caller, model: ModelId) -> bool {
+    lists(table, keys, caller, model, &mut |_| ()).is_ok()
+}
+
+/// Whether any list says which models a caller may have.
+#[must_use]
+pub fn has_lists(table: &Table, keys: &Keys, caller: &Caller) -> bool {
+    let tenant = caller.tenant.and_then(|tenant| table.tenant(tenant));
+    tenant.is_some_and(|tenant| tenant.models.is_some())
+        || caller.key.is_some_and(|key| keys.get(key).models.is_some())
+        || caller.claims.as_ref().is_some_and(|claims| claims.models.is_some())
+}
+
 /// What the model itself asks for.
 fn own(
     policy: &ModelPolicy,

@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
+use crate::admission::Table;
 use crate::admission::chain::Kind;
 use crate::admission::chain::Kinds;
 use crate::admission::jwt::Claims;
+use crate::admission::key::Keys;
 use crate::admission::signature::Verified;
 use crate::admission::step::Added;
 use crate::admission::step::StepSet;
@@ -37,6 +39,14 @@ impl Caller {
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.claims.as_deref().map(|claims| &*claims.user).filter(|user| !user.is_empty())
+    }
+
+    /// The names of tenant, key and user, as far as they are known.
+    #[must_use]
+    pub fn names<'n>(&'n self, table: &'n Table, keys: &'n Keys) -> [Option<&'n str>; 3] {
+        let tenant = self.tenant.and_then(|tenant| table.tenant(tenant));
+        let key = self.key.map(|key| keys.get(key).name);
+        [tenant.map(|tenant| &*tenant.name), key, self.user()]
     }
 
     /// The kinds of credentials that have passed.

@@ -93,6 +93,12 @@ impl Queue {
         Some(Ticket { quota, tenant: *tenant, number: *requests.front()? })
     }
 
+    /// Whose turn it is in the line that this one waits in, or has waited in.
+    #[must_use]
+    pub fn next_after(&self, ticket: &Ticket) -> Option<Ticket> {
+        self.first(ticket.quota)
+    }
+
     /// No longer waits: it was let in (`is_served`: the turn goes to the next tenant) or has given up.
     pub fn leave(&mut self, ticket: &Ticket, is_served: bool) {
         let Some(line) = self.lines.get_mut(&ticket.quota) else { return };

@@ -7,6 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
 pub use crate::admission::added::Added;
+pub use crate::admission::added::FIELDS_MAX;
 pub use crate::admission::added::NotAField;
 
 use crate::admission::chain;

@@ -32,6 +32,9 @@ pub enum Claim {
     Full,
 }
 
+/// The signatures as all shards hold them.
+pub type SharedNonces = Arc<Nonces>;
+
 /// The signatures that were let in.
 ///
 /// Each belongs to the generation of its *own* time, which it is signed with: so a replay looks where the original is. In
@@ -45,7 +48,7 @@ pub struct Nonces {
 impl Nonces {
     /// Nothing was let in yet. `places` is [`NONCES_MAX`] but in tests.
     #[must_use]
-    pub fn new(places: usize) -> Arc<Self> {
+    pub fn new(places: usize) -> SharedNonces {
         let words = places * usize::try_from(TABLES).unwrap_or(usize::MAX);
         // SAFETY: an `AtomicU64` has the representation of a `u64`, of which zero is a valid one.
         let tables = unsafe { Box::new_zeroed_slice(words).assume_init() };

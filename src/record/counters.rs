@@ -24,6 +24,8 @@ closed! {
         StreamsOpen => "streams_open",
         /// Gauge: requests between receipt and record.
         RequestsOpen => "requests_open",
+        /// Gauge: requests that wait for their turn at a limit.
+        QueueWaiting => "queue_waiting",
         /// Gauge: connections to endpoints that serve a request now.
         PoolInUse => "pool_in_use",
         /// Gauge: connections to endpoints that wait for the next request.
@@ -38,6 +40,8 @@ closed! {
         RecordsDropped => "records_dropped",
         /// Assertions that did not hold and were contained to their connection.
         Bugs => "bugs",
+        /// Calls of an embedder's step that panicked.
+        StepPanics => "step_panics",
         /// Turns of the shard's loop.
         Turns => "turns",
         /// Times the shard waited on purpose to find more work at the next turn.

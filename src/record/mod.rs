@@ -16,9 +16,11 @@ use crate::record::counters::Row;
 use crate::record::histogram::Histogram;
 use crate::record::histogram::nanos;
 use crate::record::status::StatusLabel;
+use crate::units::KeyId;
 use crate::units::LaneId;
 use crate::units::ShardId;
 use crate::units::SlotId;
+use crate::units::TenantId;
 
 pub use crate::record::fault::Fault;
 pub use crate::record::fault::Retry;
@@ -76,6 +78,25 @@ impl fmt::Debug for RequestId {
     }
 }
 
+/// Tokens that one request has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Of the question.
+    pub input: u64,
+    /// Of the answer.
+    pub output: u64,
+    /// The model server has said so; else it was counted from what was relayed.
+    pub is_reported: bool,
+}
+
+impl Used {
+    /// Of question and answer together.
+    #[must_use]
+    pub const fn tokens(self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
+}
+
 /// What happened to one request. Copied into a queue as it is: no heap, less than 256 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Record {
@@ -87,6 +108,14 @@ pub struct Record {
     pub shard: ShardId,
     /// Where its connection came from.
     pub client: Option<IpAddr>,
+    /// The snapshot that it saw: tenant and key are numbers of that one.
+    pub snapshot: u64,
+    /// Whose credential it came with.
+    pub tenant: Option<TenantId>,
+    /// The API key.
+    pub key: Option<KeyId>,
+    /// Tokens it has used, if they were counted.
+    pub used: Option<Used>,
     /// Model and upstream; none if it was refused before a model was known.
     pub lane: Option<LaneId>,
     /// The endpoint that answered or failed last.

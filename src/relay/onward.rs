@@ -19,9 +19,11 @@ pub struct Onward<'a> {
     /// head is left out. A client's own fields of these names never go up.
     pub identity: &'a [(&'a str, &'a [u8])],
     /// Names of fields that a client may not send, in any case and with `_` for `-`.
-    pub stripped: &'a [String],
+    pub stripped: &'a [&'a str],
     /// Whether the client has shown a credential of the gateway's: none may go up, whatever the upstream wants.
     pub is_credential_ours: bool,
+    /// Whether the body goes up otherwise than it came: then what the client says of its digest does not hold.
+    pub is_edited: bool,
     /// Whether a stream of events was asked for: it must not be compressed, since its events are counted.
     pub is_stream: bool,
     /// Whether the usage that the response says is wanted: it must not be compressed either, and the endpoint is told.
@@ -70,9 +72,10 @@ fn is_replaced(name: &str, onward: &Onward<'_>) -> bool {
     let is_credential_replaced = onward.credential.is_some() || onward.is_credential_ours;
     match name.len() {
         4 => is("host"),
-        6 => is("expect"),
+        6 => is("expect") || (onward.is_edited && is("digest")),
         12 => is("x-request-id"),
-        14 => is("content-length"),
+        11 => onward.is_edited && is("content-md5"),
+        14 => is("content-length") || (onward.is_edited && is("content-digest")),
         7 | 9 | 13 if is_credential_replaced => {
             is("api-key")
                 || is("x-api-key")
@@ -92,7 +95,7 @@ fn is_replaced(name: &str, onward: &Onward<'_>) -> bool {
 /// Whether a client may not send this field: it says, or could be taken to say, who the client is.
 fn is_stripped(name: &str, onward: &Onward<'_>) -> bool {
     let identity = onward.identity.iter().map(|(ours, _)| *ours);
-    let mut names = onward.stripped.iter().map(String::as_str).chain(identity);
+    let mut names = onward.stripped.iter().copied().chain(identity);
     names.any(|ours| is_alike(name, ours))
 }
 
@@ -117,6 +120,7 @@ mod tests {
         identity: &[],
         stripped: &[],
         is_credential_ours: false,
+        is_edited: false,
         is_stream: false,
         meters_usage: false,
         body_bytes: 2,
@@ -165,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_client_cannot_say_who_it_is() {
-        let stripped = ["x-ringway-user".to_owned()];
+        let stripped = ["x-ringway-user"];
         let identity = [
             ("x-ringway-tenant", b"acme".as_slice()),
             ("x-ringway-key", b"one\r\nx-ringway-user: root"),

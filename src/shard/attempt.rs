@@ -7,7 +7,8 @@ use std::task::Poll;
 
 use crate::accept::client::Client;
 use crate::accept::incoming::Incoming;
-use crate::llm::edit::Edit;
+use crate::admission::Caller;
+use crate::admission::step::FIELDS_MAX;
 use crate::record::Fault;
 use crate::record::Retry;
 use crate::record::counters::Retirement;
@@ -41,13 +42,17 @@ use crate::wire::buffer::Buffer;
 /// Endpoints that one request may be tried on while nothing of it was sent.
 const ENDPOINTS_TRIED_MAX: u32 = 3;
 
+/// Fields that say on whose behalf a request goes up, those of the embedder's steps included.
+const IDENTITY_FIELDS_MAX: usize = 3 + FIELDS_MAX;
+
 /// What is known about the attempts at one request.
 pub(super) struct Attempts<'r> {
     shard: &'r Shard,
     model: &'r Model,
     upstream: &'r Upstream,
     world: &'r World,
-    plan: &'r Plan,
+    plan: &'r Plan<'r>,
+    caller: &'r Caller,
     arrived: Moment,
     deadlines: Deadlines,
     progress: Progress,
@@ -59,7 +64,13 @@ pub(super) struct Attempts<'r> {
 }
 
 impl<'r> Attempts<'r> {
-    pub(super) fn new(shard: &'r Shard, world: &'r World, plan: &'r Plan, arrived: Moment) -> Self {
+    pub(super) fn new(
+        shard: &'r Shard,
+        world: &'r World,
+        plan: &'r Plan<'r>,
+        caller: &'r Caller,
+        arrived: Moment,
+    ) -> Self {
         let model = world.snapshot.model(plan.model);
         let deadlines = Deadlines {
             first_byte: arrived.after(model.deadlines.first_byte),
@@ -73,6 +84,7 @@ impl<'r> Attempts<'r> {
             upstream: world.snapshot.upstream(model.upstream),
             world,
             plan,
+            caller,
             arrived,
             deadlines,
             progress: Progress::default(),
@@ -108,6 +120,48 @@ impl<'r> Attempts<'r> {
             self.tried = 0;
         }
         may
+    }
+
+    /// What the gateway puts into the head for this endpoint.
+    fn with_onward(
+        &self,
+        endpoint: &Endpoint,
+        request_id: &[u8],
+        body: Body<'_>,
+        write: impl FnOnce(&Onward<'_>),
+    ) {
+        let (snapshot, caller, plan) = (&self.world.snapshot, self.caller, self.plan);
+        let own = caller
+            .tenant
+            .and_then(|tenant| snapshot.tenant_credentials(tenant, self.model.upstream));
+        let credential = own.or(self.upstream.credential.as_ref());
+        let names = &snapshot.admission.identity;
+        let names = [&names.tenant, &names.key, &names.user];
+        let stripped = names.map(|name| name.as_deref().unwrap_or_default());
+        let values = caller.names(&snapshot.admission, &snapshot.keys);
+        let known = stripped.into_iter().zip(values);
+        let known = known.filter(|(name, _)| !name.is_empty());
+        let known = known.filter_map(|(name, value)| Some((name, value?.as_bytes())));
+        let mut identity = [("", &b""[..]); IDENTITY_FIELDS_MAX];
+        let mut count = 0;
+        for (place, field) in identity.iter_mut().zip(known.chain(caller.added.iter())) {
+            *place = field;
+            count += 1;
+        }
+        write(&Onward {
+            path_prefix: &endpoint.path_prefix,
+            path: &plan.path,
+            host: &endpoint.host,
+            credential: credential.map(|secret| secret.expose()),
+            request_id,
+            identity: identity.get(..count).unwrap_or_default(),
+            stripped: &stripped,
+            is_credential_ours: caller.has_used_credential,
+            is_edited: !body.edits.is_empty(),
+            is_stream: plan.is_stream,
+            meters_usage: plan.meters_usage,
+            body_bytes: body.len(),
+        });
     }
 
     /// Tells a client that has a part of its response already that there will be no more.
@@ -146,12 +200,17 @@ pub(super) async fn run(
     let mut link = InUse::new(shard, connection(attempts, endpoint, client, entry).await?);
     attempts.was_reused = link.link().is_reused;
 
-    let edit = edit_of(attempts.plan, attempts.model);
-    let body = Body { bytes: request.body(), edits: edit.as_slice() };
+    let name = attempts.plan.name_edit(&attempts.world.snapshot);
+    let edits = match attempts.plan.edits() {
+        [] => name.as_slice(),
+        edits => edits,
+    };
+    let body = Body { bytes: request.body(), edits };
     let upload = Upload::begin(link.link(), &shard.buffers, body, |out| {
         let id = entry.id();
-        let onward = onward(endpoint, upstream, attempts.plan, &id, body.len());
-        request.with_head(|head| onward::encode(head, &onward, out));
+        attempts.with_onward(endpoint, &id, body, |onward| {
+            request.with_head(|head| onward::encode(head, onward, out));
+        });
     });
     let mut upload = upload.map_err(|_| Fault::UpstreamClosedEarly)?;
     let mut exchange = Exchange {
@@ -163,7 +222,7 @@ pub(super) async fn run(
         progress: &mut attempts.progress,
         response,
     };
-    exchange.run(&mut upload, request, edit.as_slice()).await?;
+    exchange.run(&mut upload, request, edits).await?;
     // An answer that came before all of the request was sent: the rest must not be taken for the next request.
     if response.is_reusable() && attempts.progress.sent_up.is_some() {
         link.give_back(endpoint, upstream);
@@ -171,12 +230,6 @@ pub(super) async fn run(
         link.retire(Retirement::NotReusable);
     }
     Ok(())
-}
-
-/// The model's name, where it has another one upstream.
-fn edit_of<'a>(plan: &Plan, model: &'a Model) -> Option<Edit<'a>> {
-    let span = plan.span.as_ref()?;
-    Some(Edit::new(span.clone(), model.upstream_model_json.as_slice()))
 }
 
 /// The next endpoint in turn that has an address and was not tried yet.
@@ -273,29 +326,6 @@ async fn open_while_wanted(
             std::io::ErrorKind::ConnectionRefused => Fault::ConnectRefused,
             _ => Fault::ConnectFailed,
         }),
-    }
-}
-
-/// What the gateway puts into the head for this endpoint.
-fn onward<'a>(
-    endpoint: &'a Endpoint,
-    upstream: &'a Upstream,
-    plan: &'a Plan,
-    request_id: &'a [u8],
-    body_bytes: usize,
-) -> Onward<'a> {
-    Onward {
-        path_prefix: &endpoint.path_prefix,
-        path: &plan.path,
-        host: &endpoint.host,
-        credential: upstream.credential.as_ref().map(|secret| secret.expose()),
-        request_id,
-        identity: &[],
-        stripped: &[],
-        is_credential_ours: false,
-        is_stream: plan.is_stream,
-        meters_usage: false,
-        body_bytes,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::record::counters::ShardCounter;
 use crate::ring::clock;
 use crate::ring::stream::Stream;
 use crate::shard::Shard;
-use crate::shard::plan;
+use crate::shard::admit;
 use crate::shard::request;
 use crate::shard::request::Fate;
 use crate::shard::state::Place;
@@ -63,19 +63,15 @@ pub(super) async fn serve(open: Open, connection: OwnedFd, address: IpAddr) {
         if !world.is_serving() && client.input.is_empty() {
             break Fate::Linger;
         }
-        let listen = &world.snapshot.listen;
         let peer = client.address;
         let head = incoming::head(&mut client, &shard.buffers, world.limits(), |head| {
-            plan::look(head, listen, peer)
+            // A world that was published while the head was waited for counts for this request already.
+            admit::look(&shard, head, peer)
         })
         .await;
         presence.set_idle(false);
         let fate = match head {
-            Ok((outline, look)) => {
-                // A world that was published while the head was waited for counts for this request already.
-                let world = shard.world();
-                request::serve(&shard, &world, &mut client, &outline, look).await
-            }
+            Ok((outline, knock)) => request::serve(&shard, &mut client, &outline, knock).await,
             // In order: what the client was sent before may still be on its way, and a reset would cut it.
             Err(Trouble::Closed) => break Fate::Linger,
             Err(Trouble::Gone) => break Fate::Cut,

@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
+use crate::admission::Caller;
 use crate::record::Fault;
 use crate::record::Record;
 use crate::record::RequestId;
+use crate::record::Used;
 use crate::record::counters::ShardCounter;
 use crate::relay::exchange::Progress;
 use crate::relay::response::Response;
@@ -34,7 +36,7 @@ impl<'s> Entry<'s> {
         let now = clock::now();
         let (id, started_unix_ms) = shard.state.with(|own| {
             let id = trusted.unwrap_or_else(|| own.ids.next());
-            (id, own.unix_offset_ms + now.as_nanos() / 1_000_000)
+            (id, own.unix_ms(now))
         });
         shard.page.add(ShardCounter::RequestsOpen, 1);
         let client = Some(client);
@@ -58,6 +60,13 @@ impl<'s> Entry<'s> {
             self.arrived = clock::now();
         }
         self.record.bytes_up = body_bytes as u64;
+    }
+
+    /// It is known who asks.
+    pub(super) fn entered(&mut self, snapshot: &Snapshot, caller: &Caller) {
+        self.record.snapshot = snapshot.number;
+        self.record.tenant = caller.tenant;
+        self.record.key = caller.key;
     }
 
     /// It was not HTTP as it must be.
@@ -91,7 +100,7 @@ impl<'s> Entry<'s> {
     }
 
     /// It may enter, and it is known where it goes.
-    pub(super) fn admitted(&mut self, snapshot: &Snapshot, plan: &Plan) {
+    pub(super) fn admitted(&mut self, snapshot: &Snapshot, plan: &Plan<'_>) {
         self.record.lane = Some(snapshot.model(plan.model).lane);
         self.record.operation = plan.operation;
         self.record.is_stream = plan.is_stream;
@@ -118,7 +127,9 @@ impl<'s> Entry<'s> {
         response: &Response,
         progress: &Progress,
         outcome: &Result<(), Fault>,
+        used: Option<Used>,
     ) {
+        self.record.used = used;
         self.record.is_stream = response.is_events();
         self.record.events = response.events;
         self.record.bytes_down = response.content_bytes;

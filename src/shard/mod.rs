@@ -1,13 +1,16 @@
 //! One core: owns everything, shares nothing.
 
+mod admit;
 mod attempt;
 mod connection;
 mod drain;
 mod entry;
+mod grant;
 mod plan;
 mod request;
 mod state;
 mod start;
+mod waiting;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,15 +21,16 @@ pub use start::run;
 
 use crate::accept;
 use crate::accept::incoming::Limits;
-use crate::accept::incoming::Outline;
 use crate::accept::overload;
 use crate::accept::overload::Caps;
 use crate::accept::overload::Load;
 use crate::accept::overload::Overload;
 use crate::crossing::gauges::SharedPage;
+use crate::crossing::nonces::SharedNonces;
 use crate::crossing::publish::Phase;
 use crate::crossing::publish::Publication;
 use crate::crossing::publish::SharedSnapshot;
+use crate::crossing::quota::SharedBook;
 use crate::crossing::records;
 use crate::record::counters::Retirement;
 use crate::record::counters::ShardCounter;
@@ -58,6 +62,10 @@ pub(crate) struct Shard {
     caps: Caps,
     /// What the kernel may hold for one direction of a connection, in bytes.
     socket_bytes: u32,
+    /// What is used of every limit, on all shards.
+    book: SharedBook,
+    /// Signed requests that were let in, on all shards.
+    nonces: SharedNonces,
 }
 
 /// One publication, as this shard's requests hold it.
@@ -117,7 +125,11 @@ impl Shard {
     /// Takes over a publication: requests that begin from now on see it, those in flight keep theirs.
     fn adopt(&self, publication: Publication) {
         let phase = publication.phase;
-        self.state.with(|own| own.world = Some(Rc::new(World::new(publication, &self.caps))));
+        self.state.with(|own| {
+            // What a token has shown before may not hold any more: keys are revoked by a new world.
+            own.memory.tokens.forget();
+            own.world = Some(Rc::new(World::new(publication, &self.caps)));
+        });
         if phase == Phase::Draining {
             drain::close_idle(self);
         }
@@ -131,13 +143,13 @@ impl Shard {
         self.page.set(ShardCounter::Draining, u64::from(!world.is_serving()));
     }
 
-    /// Which cap leaves no room for a request of which only the head is known.
-    fn overload(&self, outline: &Outline, arrived: usize) -> Option<Overload> {
+    /// Which cap leaves no room for a request of which only the head is known, and of whose body so many bytes are to come.
+    fn overload(&self, coming: usize) -> Option<Overload> {
         let load = Load {
             requests: self.page.load(ShardCounter::RequestsOpen),
             held_bytes: accept::held_bytes(&self.buffers),
         };
-        overload::overload(&self.caps, &load, outline.missing_bytes(arrived))
+        overload::overload(&self.caps, &load, coming)
     }
 
     /// By when what is sent must have been read.

@@ -9,8 +9,14 @@ use crate::accept::incoming::Limits;
 use crate::accept::incoming::Trouble;
 use crate::accept::overload::Overload;
 use crate::accept::proxy;
+use crate::admission;
+use crate::admission::step::Answer;
 use crate::llm::dialect::Dialect;
 use crate::llm::dialect::Operation;
+use crate::llm::edit;
+use crate::llm::edit::Edit;
+use crate::llm::estimate;
+use crate::llm::normalize;
 use crate::llm::request;
 use crate::llm::request::Ask;
 use crate::llm::request::Unreadable;
@@ -27,9 +33,9 @@ use crate::wire::head::RequestHead;
 use crate::wire::head::is_same_name;
 
 /// What is to be done.
-pub(super) enum Decision {
+pub(super) enum Decision<'w> {
     /// A model server is asked.
-    Forward(Plan),
+    Forward(Plan<'w>),
     /// The gateway answers: the list of models.
     ListModels,
     /// The gateway answers: one model.
@@ -37,19 +43,114 @@ pub(super) enum Decision {
 }
 
 /// How a model server is asked.
-pub(super) struct Plan {
+pub(super) struct Plan<'w> {
     /// The model.
     pub(super) model: ModelId,
-    /// Where its name stands in the body, if it has another one upstream.
-    pub(super) span: Option<Range<usize>>,
+    /// Where its name stands in the body.
+    name: Option<Range<usize>>,
+    /// Whether it has another name upstream.
+    is_renamed: bool,
+    /// What else changes of the body: nothing, mostly. If anything, the model's name is among it.
+    edits: Vec<Edit<'w>>,
     /// The path to ask for.
     pub(super) path: Cow<'static, str>,
+    /// What is asked; none where the body may be any JSON.
+    kind: Option<Operation>,
     /// Name of the operation in metrics.
     pub(super) operation: &'static str,
     /// Shape of errors.
     pub(super) dialect: Dialect,
     /// Whether a stream was asked for.
     pub(super) is_stream: bool,
+    /// The greatest number of tokens that the request allows for the answer.
+    max_tokens: Option<u64>,
+    /// What has the model server tell the usage of a stream at its end, where the client has not asked for it.
+    usage_edit: Option<Edit<'static>>,
+    /// Whether the usage that the response tells is wanted.
+    pub(super) meters_usage: bool,
+    /// Whether the event that tells it stays here.
+    pub(super) drops_usage_event: bool,
+    /// Whole field lines that tell the client how its limits stand.
+    pub(super) fields: Option<Box<[u8]>>,
+}
+
+impl<'w> Plan<'w> {
+    /// Goes to another model instead, which may do for the same body.
+    pub(super) fn turn_to(&mut self, world: &'w Snapshot, model: ModelId) {
+        self.model = model;
+        self.is_renamed = true;
+        self.edits.clear();
+        if self.kind.is_none() {
+            self.path = Cow::Owned(path::of_invoke(&world.model(model).upstream_model, None));
+        }
+    }
+
+    /// Has the parameters become as the model wants them.
+    pub(super) fn normalize(
+        &mut self,
+        world: &'w Snapshot,
+        body: &[u8],
+    ) -> Result<(), Box<Refusal>> {
+        let policy = world.admission.model(self.model);
+        let Some(parameters) = policy.and_then(|policy| policy.parameters.as_deref()) else {
+            return Ok(());
+        };
+        let wrong = normalize::normalize(parameters, self.kind, body, &mut self.edits).err();
+        if let Some(why) = wrong {
+            return Err(unfit(&why).spoken(self.dialect));
+        }
+        if !self.edits.is_empty() {
+            // What is reserved for the answer goes by what goes up.
+            edit::sort(&mut self.edits);
+            let mut changed = Vec::new();
+            edit::apply(body, &self.edits, &mut changed);
+            self.max_tokens = request::peek_any(&changed).map_or(None, |ask| ask.max_tokens);
+        }
+        Ok(())
+    }
+
+    /// Tokens that question and answer may come to: those of the body by its length, and as many for the answer as the
+    /// request allows or, where it does not say, as the model's policy expects.
+    pub(super) fn tokens(&self, world: &Snapshot, body: &[u8]) -> u32 {
+        let input = estimate::input_tokens(body.len() as u64);
+        let output = match self.kind {
+            Some(Operation::Embeddings) => 0,
+            _ => self.max_tokens.unwrap_or_else(|| {
+                let policy = world.admission.model(self.model);
+                policy.map_or(0, |policy| u64::from(policy.output_tokens))
+            }),
+        };
+        u32::try_from(input.saturating_add(output)).unwrap_or(u32::MAX)
+    }
+
+    /// Has the usage told and read.
+    pub(super) fn meter(&mut self) {
+        self.meters_usage = true;
+        if let Some(edit) = self.usage_edit.take() {
+            self.edits.push(edit);
+            self.drops_usage_event = true;
+        }
+    }
+
+    /// The edits are complete: puts them in order, the model's name among them.
+    pub(super) fn close_edits(&mut self, world: &'w Snapshot) {
+        if self.edits.is_empty() {
+            return;
+        }
+        self.edits.extend(self.name_edit(world));
+        edit::sort(&mut self.edits);
+    }
+
+    /// The model's name, where it has another one upstream.
+    pub(super) fn name_edit(&self, world: &'w Snapshot) -> Option<Edit<'w>> {
+        let name = self.name.as_ref().filter(|_| self.is_renamed)?;
+        Some(Edit::new(name.clone(), world.model(self.model).upstream_model_json.as_slice()))
+    }
+
+    /// What changes of the body beside the name; if anything, the name is among it.
+    pub(super) fn edits(&self) -> &[Edit<'w>] {
+        &self.edits
+    }
 }
 
 /// Why a request may not enter, in words for its sender.
@@ -57,11 +158,15 @@ pub(super) struct Plan {
 pub(super) struct Refusal {
     pub(super) status: u16,
     pub(super) message: Cow<'static, str>,
-    pub(super) param: Option<&'static str>,
-    pub(super) code: Option<&'static str>,
+    pub(super) param: Option<Cow<'static, str>>,
+    pub(super) code: Option<Cow<'static, str>>,
     pub(super) allow: Option<&'static str>,
     /// Seconds after which it is worth another try.
     pub(super) retry_after: Option<u32>,
+    /// How a client may say who it is.
+    pub(super) www_authenticate: Option<&'static str>,
+    /// Whole field lines that tell the client how its limits stand.
+    pub(super) fields: Vec<u8>,
     /// The cap that was reached, if that is why.
     pub(super) cap: Option<Cap>,
     pub(super) label: &'static str,
@@ -75,9 +180,11 @@ impl Refusal {
             status,
             message: message.into(),
             param: None,
-            code: Some(label),
+            code: Some(Cow::Borrowed(label)),
             allow: None,
             retry_after: None,
+            www_authenticate: None,
+            fields: Vec::new(),
             cap: None,
             label,
             dialect: Dialect::OpenAi,
@@ -90,7 +197,7 @@ impl Refusal {
         self
     }
 
-    fn of(mut self: Box<Self>, operation: Operation) -> Box<Self> {
+    pub(super) fn of(mut self: Box<Self>, operation: Operation) -> Box<Self> {
         self.dialect = operation.dialect();
         self.operation = operation.name();
         self
@@ -170,11 +277,11 @@ fn goal(head: &RequestHead<'_, '_>, listen: &Listen) -> Result<Goal, Box<Refusal
 }
 
 /// Decides about a request that has arrived whole.
-pub(super) fn decide(
-    world: &Snapshot,
+pub(super) fn decide<'w>(
+    world: &'w Snapshot,
     request: &Incoming,
     goal: Goal,
-) -> Result<Decision, Box<Refusal>> {
+) -> Result<Decision<'w>, Box<Refusal>> {
     match goal {
         Goal::Generate(operation) => {
             generate(world, request.body(), operation).map_err(|refusal| refusal.of(operation))
@@ -183,11 +290,11 @@ pub(super) fn decide(
     }
 }
 
-fn other(
-    world: &Snapshot,
+fn other<'w>(
+    world: &'w Snapshot,
     request: &Incoming,
     head: &RequestHead<'_, '_>,
-) -> Result<Decision, Box<Refusal>> {
+) -> Result<Decision<'w>, Box<Refusal>> {
     match path::destination(head.method, head.path).map_err(unroutable)? {
         Destination::Generate(operation) => generate(world, request.body(), operation),
         Destination::Invoke { model, version } => {
@@ -201,28 +308,40 @@ fn other(
     }
 }
 
-fn generate(world: &Snapshot, body: &[u8], operation: Operation) -> Result<Decision, Box<Refusal>> {
+fn generate<'w>(
+    world: &'w Snapshot,
+    body: &[u8],
+    operation: Operation,
+) -> Result<Decision<'w>, Box<Refusal>> {
     let ask = request::peek(body).map_err(unreadable)?;
     let name = ask.named_model().map_err(unreadable)?;
     let decoded = name.decode();
     let Some(id) = world.route.pick(&decoded) else { return Err(unknown_model(world, &decoded)) };
-    let is_renamed = *decoded != world.model(id).upstream_model;
+    let tells_usage = matches!(operation, Operation::Chat | Operation::TextCompletion);
     Ok(Decision::Forward(Plan {
         model: id,
-        span: is_renamed.then(|| name.span.clone()),
+        name: Some(name.span.clone()),
+        is_renamed: *decoded != world.model(id).upstream_model,
+        edits: Vec::new(),
         path: Cow::Borrowed(operation.path()),
+        kind: Some(operation),
         operation: operation.name(),
         dialect: operation.dialect(),
         is_stream: ask.is_stream,
+        max_tokens: ask.max_tokens,
+        usage_edit: if tells_usage && ask.is_stream { edit::include_usage(&ask) } else { None },
+        meters_usage: false,
+        drops_usage_event: false,
+        fields: None,
     }))
 }
 
-fn invoke(
-    world: &Snapshot,
+fn invoke<'w>(
+    world: &'w Snapshot,
     body: &[u8],
     model: &str,
     version: Option<&str>,
-) -> Result<Decision, Box<Refusal>> {
+) -> Result<Decision<'w>, Box<Refusal>> {
     let ask: Ask<'_> = request::peek_any(body).map_err(unreadable)?;
     let picked = match version {
         Some(version) => world.route.pick_version(model, version),
@@ -234,11 +353,19 @@ fn invoke(
     };
     Ok(Decision::Forward(Plan {
         model: id,
-        span: None,
+        name: None,
+        is_renamed: false,
+        edits: Vec::new(),
         path: Cow::Owned(path::of_invoke(&world.model(id).upstream_model, version)),
+        kind: None,
         operation: "invoke",
         dialect: Dialect::OpenAi,
         is_stream: ask.is_stream,
+        max_tokens: ask.max_tokens,
+        usage_edit: None,
+        meters_usage: false,
+        drops_usage_event: false,
+        fields: None,
     }))
 }
 
@@ -254,12 +381,39 @@ fn unreadable(why: Unreadable) -> Box<Refusal> {
     let mut message = String::new();
     why.explain(&mut message);
     let mut refusal = Refusal::new(400, "invalid_body", message);
-    refusal.param = why.param();
-    refusal.code = Some(why.code());
+    refusal.param = why.param().map(Cow::Borrowed);
+    refusal.code = Some(Cow::Borrowed(why.code()));
     refusal
 }
 
-fn unknown_model(world: &Snapshot, name: &str) -> Box<Refusal> {
+/// A body whose parameters cannot be as the model wants them.
+fn unfit(why: &normalize::Why<'_>) -> Box<Refusal> {
+    let mut message = String::new();
+    why.explain(&mut message);
+    let label = admission::Refusal::ParameterWrong.label();
+    let mut refusal = Refusal::new(400, label, message);
+    refusal.param = why.param().map(|name| Cow::Owned(name.to_owned()));
+    refusal.code = Some(Cow::Borrowed(why.code()));
+    refusal
+}
+
+/// A request that admission does not let in. A step of the embedder's has words of its own.
+pub(super) fn not_admitted(why: admission::Refusal, answer: Option<Answer>) -> Box<Refusal> {
+    let mut refusal = Refusal::new(why.status(), why.label(), why.explain());
+    refusal.code = Some(Cow::Borrowed(why.code()));
+    refusal.www_authenticate = why.www_authenticate();
+    if why.status() == 503 {
+        refusal.retry_after = Some(RETRY_AFTER_SECONDS);
+    }
+    if let Some(answer) = answer {
+        refusal.status = answer.status;
+        refusal.message = answer.message;
+        refusal.code = Some(answer.code);
+    }
+    refusal
+}
+
+pub(super) fn unknown_model(world: &Snapshot, name: &str) -> Box<Refusal> {
     const NAME_CHARS_MAX: usize = 128;
     let shown: String = name.chars().take(NAME_CHARS_MAX).collect();
     let message = if world.models.is_empty() {
@@ -268,7 +422,7 @@ fn unknown_model(world: &Snapshot, name: &str) -> Box<Refusal> {
         format!("The model `{shown}` does not exist. GET /v1/models lists those that do.")
     };
     let mut refusal = Refusal::new(404, "model_not_found", message);
-    refusal.param = Some("model");
+    refusal.param = Some(Cow::Borrowed("model"));
     refusal
 }
 
@@ -284,7 +438,7 @@ fn too_large(bound: usize) -> Box<Refusal> {
 pub(super) fn overloaded(why: Overload) -> Box<Refusal> {
     let message = "The gateway is at its capacity. Try again later.";
     let mut refusal = Refusal::new(503, why.label(), message);
-    refusal.code = Some("overloaded");
+    refusal.code = Some(Cow::Borrowed("overloaded"));
     refusal.retry_after = Some(RETRY_AFTER_SECONDS);
     refusal.cap = Some(match why {
         Overload::Requests => Cap::Requests,
@@ -302,7 +456,7 @@ pub(super) fn trouble(trouble: &Trouble, limits: &Limits) -> Option<Box<Refusal>
         Trouble::Closed | Trouble::Gone => None,
         Trouble::Malformed(why) => {
             let mut refusal = Refusal::new(why.status(), why.label(), why.explain());
-            refusal.code = Some("malformed_request");
+            refusal.code = Some(Cow::Borrowed("malformed_request"));
             Some(refusal)
         }
         Trouble::TooSlow => Some(Refusal::new(

@@ -11,12 +11,16 @@ use crate::relay::response::Asked;
 use crate::relay::response::Response;
 use crate::shard::Shard;
 use crate::shard::World;
+use crate::shard::admit;
+use crate::shard::admit::Asking;
+use crate::shard::admit::Denied;
+use crate::shard::admit::Knock;
 use crate::shard::attempt;
 use crate::shard::attempt::Attempts;
 use crate::shard::entry::Entry;
+use crate::shard::grant::Grant;
 use crate::shard::plan;
 use crate::shard::plan::Decision;
-use crate::shard::plan::Look;
 use crate::shard::plan::Plan;
 use crate::shard::plan::Refusal;
 use crate::wire::head::BodyLength;
@@ -38,21 +42,24 @@ pub(super) enum Fate {
 
 /// Serves one request, of which the head has arrived.
 ///
-/// `world` is the one it sees from here to the end. What happens rarely waits in a box of its own: an open stream must
-/// not pay for the room it takes.
+/// The world that its head was looked at in is the one it sees to the end. What happens rarely waits in a box of its own:
+/// an open stream must not pay for the room it takes.
 pub(super) async fn serve(
     shard: &Shard,
-    world: &World,
     client: &mut Client,
     outline: &Outline,
-    look: Look,
+    knock: Knock,
 ) -> Fate {
-    let overload = shard.overload(outline, client.input.len());
+    let Knock { world, look, caller } = knock;
+    let world = &*world;
+    let overload = shard.overload(outline.missing_bytes(client.input.len()));
     let mut entry = Entry::begin(shard, look.trusted_id, look.client);
+    entry.entered(&world.snapshot, &caller);
+    let mut grant = Grant::new(shard, caller);
     let limits = world.limits();
     let speaker = Speaker { shard, outline: *outline, is_keep_alive: outline.is_keep_alive };
 
-    // The body: only if there is somebody to give it to, and room.
+    // The body: only if there is somebody to give it to who may come in, and room.
     let goal = match look.goal.and_then(|goal| goal.unless(overload)) {
         Ok(goal) => goal,
         Err(refusal) => {
@@ -65,7 +72,9 @@ pub(super) async fn serve(
         }
     };
     let has_waited = client.input.len() < outline.whole_bytes();
-    let mut request = match incoming::body(client, &shard.buffers, limits, outline, None).await {
+    let mut digest = admit::digest(&grant.caller);
+    let body = incoming::body(client, &shard.buffers, limits, outline, digest.as_mut()).await;
+    let mut request = match body {
         Ok(request) => request,
         Err(trouble) => match plan::trouble(&trouble, limits) {
             Some(refusal) => {
@@ -79,23 +88,40 @@ pub(super) async fn serve(
     entry.received(request.body().len(), has_waited);
 
     // Route: which model, and what is asked of whom.
-    let plan = match plan::decide(&world.snapshot, &request, goal) {
+    let signed = admit::signed(shard, &grant.caller, digest)
+        .map_err(|refusal| refusal.spoken(goal.dialect()));
+    let mut plan = match signed.and_then(|()| plan::decide(&world.snapshot, &request, goal)) {
         Ok(Decision::Forward(plan)) => plan,
         Ok(Decision::ListModels) => {
-            return Box::pin(speaker.say(client, &mut entry, &world.snapshot.model_list)).await;
+            let list = admit::models(world, &grant.caller);
+            return Box::pin(speaker.say(client, &mut entry, &list)).await;
         }
-        Ok(Decision::DescribeModel(id)) => {
+        Ok(Decision::DescribeModel(id)) if admit::sees(world, &grant.caller, id) => {
             let body = &world.snapshot.model(id).description;
             return Box::pin(speaker.say(client, &mut entry, body)).await;
+        }
+        Ok(Decision::DescribeModel(id)) => {
+            let refusal = plan::unknown_model(&world.snapshot, &world.snapshot.model(id).name);
+            return Box::pin(speaker.refuse(client, &mut entry, &refusal, true)).await;
         }
         Err(refusal) => {
             return Box::pin(speaker.refuse(client, &mut entry, &refusal, true)).await;
         }
     };
-    entry.admitted(&world.snapshot, &plan);
+
+    // Admit: may the caller have this model, and is as much left of its limits?
+    let asking = Asking { shard, world, request: &request, address: look.client };
+    match admit::admit(&asking, &mut grant, &mut plan, client).await {
+        Ok(()) => entry.admitted(&world.snapshot, &plan),
+        Err(Denied::Gone) => return entry.abandon(Fault::ClientGone),
+        Err(Denied::Refused(refusal)) => {
+            return Box::pin(speaker.refuse(client, &mut entry, &refusal, true)).await;
+        }
+    }
 
     // Balance, upstream, relay: until it works, or may not be tried again.
-    let mut attempts = Attempts::new(shard, world, &plan, entry.arrived());
+    let body_bytes = request.body().len();
+    let mut attempts = Attempts::new(shard, world, &plan, &grant.caller, entry.arrived());
     let mut response = speaker.response(&plan, &entry);
     let outcome = loop {
         let outcome =
@@ -107,17 +133,22 @@ pub(super) async fn serve(
     };
     request.release(&shard.buffers);
 
-    // Record: what happened; the entry writes it when it is dropped, whatever happens.
-    entry.answered(&response, attempts.progress(), &outcome);
-    match outcome {
+    // Record: what happened; entry and grant see to the rest when they are dropped, whatever happens.
+    let progress = *attempts.progress();
+    let used = admit::used(&plan, &response, &progress, body_bytes);
+    entry.answered(&response, &progress, &outcome, plan.meters_usage.then_some(used));
+    let fate = match outcome {
         Ok(()) if response.is_client_reusable() => Fate::KeepAlive,
         Ok(()) if !outline.is_keep_alive && client.input.is_empty() => Fate::Close,
         Ok(()) => Fate::Linger,
-        Err(fault) if attempts.progress().has_answered => {
+        Err(fault) if progress.has_answered => {
             Box::pin(attempts.break_off(client, &mut response, fault)).await
         }
         Err(fault) => Box::pin(speaker.apologise(client, &plan, &entry, fault)).await,
-    }
+    };
+    grant.settle(used.tokens());
+    grant.ended(response.status, outcome.err().map(Fault::label));
+    fate
 }
 
 /// Who speaks for the gateway itself.
@@ -147,14 +178,16 @@ impl Speaker<'_> {
         let reply = Reply {
             allow: refusal.allow,
             retry_after: refusal.retry_after,
+            fields: &refusal.fields,
+            www_authenticate: refusal.www_authenticate,
             ..self.reply(refusal.status, &id, is_keep_alive)
         };
         let text = ErrorText {
             status: refusal.status,
             message: &refusal.message,
             kind: None,
-            param: refusal.param,
-            code: refusal.code,
+            param: refusal.param.as_deref(),
+            code: refusal.code.as_deref(),
         };
         let mut out = Vec::new();
         reply::error(&reply, refusal.dialect, &text, &mut out);
@@ -175,7 +208,7 @@ impl Speaker<'_> {
     async fn apologise(
         &self,
         client: &mut Client,
-        plan: &Plan,
+        plan: &Plan<'_>,
         entry: &Entry<'_>,
         fault: Fault,
     ) -> Fate {
@@ -186,6 +219,7 @@ impl Speaker<'_> {
         let reply = Reply {
             retry_after: (fault.status() == 503).then_some(plan::RETRY_AFTER_SECONDS),
             is_exhausted: true,
+            fields: plan.fields.as_deref().unwrap_or_default(),
             ..self.reply(fault.status(), &id, is_keep_alive)
         };
         let mut out = Vec::new();
@@ -216,16 +250,16 @@ impl Speaker<'_> {
         }
     }
 
-    fn response(&self, plan: &Plan, entry: &Entry<'_>) -> Response {
+    fn response(&self, plan: &Plan<'_>, entry: &Entry<'_>) -> Response {
         Response::new(Asked {
             method: self.outline.method,
             version: self.outline.version,
             is_keep_alive: self.may_persist(),
             dialect: plan.dialect,
             request_id: entry.id(),
-            fields: None,
-            meters_usage: false,
-            drops_usage_event: false,
+            fields: plan.fields.clone(),
+            meters_usage: plan.meters_usage,
+            drops_usage_event: plan.drops_usage_event,
         })
     }
 }

@@ -20,8 +20,14 @@ use std::time::Duration;
 use crate::accept;
 use crate::accept::Pause;
 use crate::accept::overload::Caps;
+use crate::admission::Memory;
+use crate::admission::queue::Queue;
+use crate::admission::step::Factory;
+use crate::admission::step::Steps;
 use crate::crossing::gauges::SharedPage;
+use crate::crossing::nonces::SharedNonces;
 use crate::crossing::publish::Inlet;
+use crate::crossing::quota::SharedBook;
 use crate::crossing::records;
 use crate::knobs::SHARDS_MAX;
 use crate::record::counters::ShardCounter;
@@ -72,6 +78,12 @@ pub struct Setup {
     pub held_bytes_max: usize,
     /// Requests that wait for their turn at a limit.
     pub queue_max: usize,
+    /// What is used of every limit, on all shards.
+    pub book: SharedBook,
+    /// Signed requests that were let in, on all shards.
+    pub nonces: SharedNonces,
+    /// The embedder's steps, which every shard makes for itself.
+    pub steps: &'static [Factory],
     /// What the kernel may hold for one direction of a connection, in bytes; 0: the system's choice.
     pub socket_bytes: u32,
     /// Whether it gets a file table of its own, and which descriptors it then has no use for.
@@ -131,6 +143,7 @@ async fn serve(
         held_bytes_max: setup.held_bytes_max,
         queue_max: setup.queue_max,
     };
+    let memory = Memory::with_steps(TOKENS_MAX, Steps::new(setup.steps));
     let Setup {
         id, mut inlet, pages, records, inbox, outboxes, connections_max, socket_bytes, ..
     } = setup;
@@ -139,7 +152,7 @@ async fn serve(
     let shard = Rc::new(Shard {
         id,
         buffers: Buffers::default(),
-        state: State::new(),
+        state: State::new(memory, Queue::new(caps.queue_max)),
         page,
         pages,
         records,
@@ -147,6 +160,8 @@ async fn serve(
         connections_max,
         caps,
         socket_bytes,
+        book: setup.book,
+        nonces: setup.nonces,
     });
     let bell = inlet.take_bell().ok_or("a shard without a bell")?;
     let bell_fd = bell.as_raw_fd();
@@ -195,6 +210,8 @@ async fn serve(
     }
 }
 
+/// Verified tokens that a shard remembers.
+const TOKENS_MAX: usize = 4096;
 /// Connections that the kernel keeps for a listener until they are taken.
 const BACKLOG: i32 = 4096;
 /// How long to wait before taking connections again when the system has no descriptors left.
@@ -325,5 +342,7 @@ fn tick(shard: &Shard) {
     let (turns, naps) = turn::counts();
     shard.page.set(ShardCounter::Turns, turns);
     shard.page.set(ShardCounter::Naps, naps);
+    let panics = shard.state.with(|own| own.memory.steps.take_panics());
+    shard.page.add(ShardCounter::StepPanics, panics);
     shard.page.set(ShardCounter::Bugs, task::bugs());
 }

@@ -1,14 +1,20 @@
 //! What a shard may change: one door, a closure that cannot wait.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::hash::Hasher;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::task::Waker;
 
+use crate::admission::Memory;
+use crate::admission::queue::Queue;
+use crate::admission::queue::Ticket;
 use crate::balance::choose::RoundRobin;
 use crate::record::RequestId;
 use crate::shard::World;
+use crate::units::Moment;
 use crate::units::UpstreamId;
 use crate::upstream::Link;
 use crate::upstream::pool::Pool;
@@ -28,6 +34,12 @@ pub(super) struct Own {
     pub(super) connections: Vec<Place>,
     /// Places that are free.
     pub(super) free: Vec<usize>,
+    /// Tokens that were verified, and the embedder's steps.
+    pub(super) memory: Memory,
+    /// Who waits for a limit.
+    pub(super) queue: Queue,
+    /// How those are woken whose turn it is not yet.
+    pub(super) waiting: HashMap<Ticket, Waker>,
     /// Where request ids come from.
     pub(super) ids: Ids,
     /// What to add to the monotonic clock to get milliseconds since 1970.
@@ -46,13 +58,16 @@ pub(super) enum Place {
 }
 
 impl State {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(memory: Memory, queue: Queue) -> Self {
         Self(RefCell::new(Own {
             world: None,
             pool: Pool::default(),
             turns: Vec::new(),
             connections: Vec::new(),
             free: Vec::new(),
+            memory,
+            queue,
+            waiting: HashMap::new(),
             ids: Ids::new(),
             unix_offset_ms: 0,
         }))
@@ -65,6 +80,11 @@ impl State {
 }
 
 impl Own {
+    /// A moment by the wall clock, in milliseconds since 1970.
+    pub(super) const fn unix_ms(&self, moment: Moment) -> u64 {
+        self.unix_offset_ms + moment.as_nanos() / 1_000_000
+    }
+
     /// Whose turn it is at an upstream.
     pub(super) fn turn(&mut self, upstream: UpstreamId) -> &mut RoundRobin {
         if self.turns.len() <= upstream.index() {
@@ -123,7 +143,7 @@ mod tests {
 
     #[test]
     fn places_are_used_again() {
-        let state = State::new();
+        let state = State::new(Memory::new(1), Queue::new(1));
         state.with(|own| {
             let (a, b) = (own.enter(Place::Idle(1)), own.enter(Place::Idle(2)));
             own.leave(a);

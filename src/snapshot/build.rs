@@ -20,10 +20,10 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::Tls;
 use crate::snapshot::Upstream;
 use crate::snapshot::describe::describe as describe_policy;
+use crate::snapshot::list_of;
 use crate::snapshot::policy::Builder;
 use crate::snapshot::policy::Names;
 use crate::units::EndpointId;
-use crate::units::ModelId;
 use crate::units::UpstreamId;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
@@ -125,7 +125,7 @@ pub fn build(
         file.models.iter().map(|model| self::model(model, file, &route, world, ledger)).collect();
     Ok(Snapshot {
         number,
-        model_list: model_list(&models, &route, world, ledger),
+        model_list: list_of(&models),
         models,
         upstreams,
         endpoints,
@@ -375,6 +375,7 @@ fn model(
         },
         lane: ledger.lane((label, model.upstream.clone())),
         description,
+        entries: entries(model, is_default, created),
     }
 }
 
@@ -387,29 +388,21 @@ fn describe(name: &str, created: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"owned_by\":\"ringway\"}");
 }
 
-/// Every name that may be asked for, once: names, then versions, then aliases of each model.
-fn model_list(
-    models: &[Model],
-    route: &route::Table,
-    world: &World,
-    ledger: &mut Ledger,
-) -> Vec<u8> {
-    let mut list = b"{\"object\":\"list\",\"data\":[".to_vec();
-    for (index, model) in models.iter().enumerate() {
-        let label = model.label();
-        let created = ledger.created(&label, world.now_unix_s);
-        let is_default = route.pick(&model.name) == Some(ModelId(id(index)));
-        let plain = is_default.then_some(model.name.as_str());
-        let versioned = model.version.is_some().then_some(label.as_str());
-        let aliases = model.aliases.iter().map(String::as_str);
-        for name in plain.into_iter().chain(versioned).chain(aliases) {
-            describe(name, created, &mut list);
-            list.push(b',');
+/// Every name that a model may be asked for by, as entries of the list of models: its name, if that means this version,
+/// then with the version, then aliases.
+fn entries(model: &config::Model, is_default: bool, created: u64) -> Vec<u8> {
+    let label = model.label();
+    let plain = is_default.then_some(model.name.as_str());
+    let versioned = model.version.is_some().then_some(label.as_str());
+    let aliases = model.aliases.iter().map(String::as_str);
+    let mut entries = Vec::new();
+    for name in plain.into_iter().chain(versioned).chain(aliases) {
+        if !entries.is_empty() {
+            entries.push(b',');
         }
+        describe(name, created, &mut entries);
     }
-    list.pop_if(|last| *last == b',');
-    list.extend_from_slice(b"]}");
-    list
+    entries
 }
 
 fn listen(file: &File) -> Listen {

@@ -98,6 +98,14 @@ impl Snapshot {
         &self.models[id.index()]
     }
 
+    /// The body of `GET /v1/models` with only some of the models in it.
+    #[must_use]
+    pub fn model_list_of(&self, is_listed: impl Fn(ModelId) -> bool) -> Vec<u8> {
+        let ids = (0..).map(ModelId);
+        let listed = ids.zip(&self.models).filter(|(id, _)| is_listed(*id));
+        list_of(listed.map(|(_, model)| model))
+    }
+
     /// An upstream of this snapshot.
     #[must_use]
     pub fn upstream(&self, id: UpstreamId) -> &Upstream {
@@ -116,6 +124,18 @@ impl Snapshot {
     pub fn endpoint(&self, id: EndpointId) -> &Endpoint {
         &self.endpoints[id.index()]
     }
+}
+
+/// The body of `GET /v1/models`.
+fn list_of<'m>(models: impl IntoIterator<Item = &'m Model>) -> Vec<u8> {
+    let mut list = b"{\"object\":\"list\",\"data\":[".to_vec();
+    for model in models {
+        list.extend_from_slice(&model.entries);
+        list.push(b',');
+    }
+    list.pop_if(|last| *last == b',');
+    list.extend_from_slice(b"]}");
+    list
 }
 
 /// How clients are received.
@@ -164,6 +184,8 @@ pub struct Model {
     pub lane: LaneId,
     /// The body of `GET /v1/models/{id}`.
     pub description: Vec<u8>,
+    /// Its entries in the list of models, one for each of its names.
+    pub entries: Vec<u8>,
 }
 
 impl Model {

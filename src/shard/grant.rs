@@ -1,0 +1,121 @@
+//! What a request was let in with: its caller, and what is reserved for it in the node's limits.
+
+use crate::admission::Caller;
+use crate::admission::fields::Standings;
+use crate::admission::limit::Kind;
+use crate::admission::limit::Limit;
+use crate::admission::limit::Short;
+use crate::admission::step::End;
+use crate::ring::clock;
+use crate::shard::Shard;
+
+/// What a request was let in with. Dropping it gives back what was not used: also if the request was given up, and if a
+/// bug ended it.
+pub(super) struct Grant<'s> {
+    shard: &'s Shard,
+    /// Who asks.
+    pub(super) caller: Caller,
+    held: Vec<Held>,
+    /// Tokens that were reserved in each limit of tokens.
+    reserved: u32,
+    /// Tokens that were used, once that is known.
+    used: u32,
+    status: u16,
+    trouble: Option<&'static str>,
+}
+
+/// What was taken of one limit.
+#[derive(Clone, Copy)]
+struct Held {
+    limit: Limit,
+    amount: u32,
+    /// Under which epoch of the limit.
+    epoch: u32,
+}
+
+/// A limit that has too little left.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Full {
+    /// Which.
+    pub(super) limit: Limit,
+    /// How it stands.
+    pub(super) short: Short,
+}
+
+impl<'s> Grant<'s> {
+    /// What this caller was let in with: nothing is reserved yet.
+    pub(super) fn new(shard: &'s Shard, caller: Caller) -> Self {
+        Self { shard, caller, held: Vec::new(), reserved: 0, used: 0, status: 0, trouble: None }
+    }
+
+    /// Takes one request, one place and so many tokens of each of these limits; of all, or of none. Returns how they
+    /// stand then.
+    pub(super) fn reserve(
+        &mut self,
+        limits: impl Iterator<Item = Limit>,
+        tokens: u32,
+    ) -> Result<Standings, Full> {
+        let (book, id, now) = (&self.shard.book, self.shard.id, clock::recent());
+        let mut standings = Standings::default();
+        for limit in limits {
+            let kind = limit.rule.kind();
+            let amount = if kind == Kind::Tokens { tokens } else { 1 };
+            match book.take(id, &limit, amount, now) {
+                Ok(epoch) => self.held.push(Held { limit, amount, epoch }),
+                Err(short) => {
+                    self.give_all_back();
+                    return Err(Full { limit, short });
+                }
+            }
+            if kind != Kind::Concurrency {
+                standings.note(kind, book.standing(&limit, now));
+            }
+        }
+        self.reserved = tokens;
+        Ok(standings)
+    }
+
+    /// Whether tokens are counted for this request.
+    pub(super) fn counts_tokens(&self) -> bool {
+        self.held.iter().any(|held| held.limit.rule.kind() == Kind::Tokens)
+    }
+
+    /// So many tokens were used. The request itself stays counted.
+    pub(super) fn settle(&mut self, tokens: u64) {
+        self.used = u32::try_from(tokens).unwrap_or(u32::MAX);
+    }
+
+    /// How it ended, for the steps that have seen it.
+    pub(super) fn ended(&mut self, status: u16, trouble: Option<&'static str>) {
+        self.status = status;
+        self.trouble = trouble;
+    }
+
+    fn give_all_back(&mut self) {
+        let now = clock::recent();
+        for held in self.held.drain(..) {
+            self.shard.book.give(&held.limit, held.amount, held.epoch, now);
+        }
+    }
+}
+
+impl Drop for Grant<'_> {
+    fn drop(&mut self) {
+        let (book, now) = (&self.shard.book, clock::recent());
+        for held in self.held.drain(..) {
+            match held.limit.rule.kind() {
+                Kind::Requests => {}
+                Kind::Concurrency => book.give(&held.limit, held.amount, held.epoch, now),
+                Kind::Tokens if self.used < self.reserved => {
+                    book.give(&held.limit, self.reserved - self.used, held.epoch, now);
+                }
+                Kind::Tokens => book.charge(&held.limit, self.used - self.reserved, now),
+            }
+        }
+        if !self.caller.steps.is_empty() {
+            let end =
+                End { number: self.caller.number, status: self.status, trouble: self.trouble };
+            self.shard.state.with(|own| own.memory.steps.end(self.caller.steps, &end));
+        }
+    }
+}

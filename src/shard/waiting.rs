@@ -1,0 +1,175 @@
+//! Waiting for a turn at a full limit: bounded, fair between tenants, until there is room, the time is over, or the client leaves.
+
+use std::future::poll_fn;
+use std::task::Context;
+use std::task::Poll;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::accept::client::Client;
+use crate::accept::client::Received;
+use crate::accept::incoming::CONTINUE;
+use crate::admission;
+use crate::admission::queue::Ticket;
+use crate::record::counters::ShardCounter;
+use crate::ring::clock;
+use crate::ring::clock::Timer;
+use crate::shard::Shard;
+use crate::shard::admit;
+use crate::shard::admit::Asking;
+use crate::shard::admit::Denied;
+use crate::shard::grant::Full;
+use crate::shard::grant::Grant;
+use crate::shard::plan;
+use crate::shard::plan::Plan;
+use crate::units::Moment;
+use crate::wire::head::Version;
+
+/// How often the first in a line looks whether there is room: what other shards give back is not told to this one.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How often a client that has closed its sending direction is looked at: is it still there?
+const HALF_CLOSED_LOOK: Duration = Duration::from_millis(100);
+
+/// How many may wait for a limit, and how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) waiting_max: u32,
+    pub(super) wait: Duration,
+}
+
+/// A place in the line; leaving it when it is dropped, however that happens.
+struct Place<'s> {
+    shard: &'s Shard,
+    ticket: Ticket,
+    is_served: bool,
+}
+
+impl<'s> Place<'s> {
+    fn enter(shard: &'s Shard, grant: &Grant<'_>, full: &Full, bounds: Bounds) -> Option<Self> {
+        let line_max = usize::try_from(bounds.waiting_max).unwrap_or(usize::MAX);
+        let ticket = shard
+            .state
+            .with(|own| own.queue.enter(full.limit.id, grant.caller.tenant, line_max).ok())?;
+        shard.page.add(ShardCounter::QueueWaiting, 1);
+        Some(Self { shard, ticket, is_served: false })
+    }
+
+    /// Whether it is this one's turn to look; if not, `cx` is woken when it is.
+    fn poll_turn(&self, cx: &Context<'_>) -> bool {
+        self.shard.state.with(|own| {
+            let is_first = own.queue.is_first(&self.ticket);
+            if is_first {
+                own.waiting.remove(&self.ticket);
+            } else {
+                own.waiting.insert(self.ticket, cx.waker().clone());
+            }
+            is_first
+        })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.shard.page.sub(ShardCounter::QueueWaiting, 1);
+        let next: Option<Waker> = self.shard.state.with(|own| {
+            own.queue.leave(&self.ticket, self.is_served);
+            own.waiting.remove(&self.ticket);
+            own.queue.next_after(&self.ticket).and_then(|next| own.waiting.remove(&next))
+        });
+        if let Some(waker) = next {
+            waker.wake();
+        }
+    }
+}
+
+/// Waits until the request is let in.
+pub(super) async fn for_turn<'w>(
+    asking: &Asking<'_, 'w>,
+    grant: &mut Grant<'_>,
+    plan: &mut Plan<'w>,
+    client: &mut Client,
+    full: Full,
+    bounds: Bounds,
+) -> Result<(), Denied> {
+    let dialect = plan.dialect;
+    let refused = |why| {
+        let mut refusal = plan::not_admitted(why, None).spoken(dialect);
+        admit::tell_limit(&mut refusal, &full);
+        Denied::Refused(refusal)
+    };
+    let Some(mut place) = Place::enter(asking.shard, grant, &full, bounds) else {
+        return Err(refused(admission::Refusal::QueueFull));
+    };
+    let may_probe = asking.request.with_head(|head| head.version == Version::Http11);
+    let deadline = clock::now().after(bounds.wait);
+    let timer = Timer::new();
+    loop {
+        match turn(&place, client, may_probe, &timer, deadline).await {
+            Woken::Turn => {}
+            Woken::Gone => return Err(Denied::Gone),
+            Woken::Late => return Err(refused(admission::Refusal::QueueTimedOut)),
+        }
+        let tried = asking.try_admit(grant, plan).map_err(|refusal| refusal.spoken(dialect))?;
+        if tried.is_ok() {
+            place.is_served = true;
+            return Ok(());
+        }
+    }
+}
+
+/// Why a wait has ended.
+enum Woken {
+    Turn,
+    Gone,
+    Late,
+}
+
+/// Waits until it is this one's turn, and then a moment.
+async fn turn(
+    place: &Place<'_>,
+    client: &mut Client,
+    may_probe: bool,
+    timer: &Timer,
+    deadline: Moment,
+) -> Woken {
+    let mut look_at = None;
+    poll_fn(|cx| {
+        if is_gone(client, place.shard, may_probe, cx) {
+            return Poll::Ready(Woken::Gone);
+        }
+        let now = clock::now();
+        if now >= deadline {
+            return Poll::Ready(Woken::Late);
+        }
+        let mut wake_at = deadline;
+        if place.poll_turn(cx) {
+            let look_at = *look_at.get_or_insert_with(|| now.after(LOOK_EVERY));
+            if now >= look_at {
+                return Poll::Ready(Woken::Turn);
+            }
+            wake_at = wake_at.min(look_at);
+        }
+        if client.is_half_closed() {
+            wake_at = wake_at.min(now.after(HALF_CLOSED_LOOK));
+        }
+        timer.set(wake_at);
+        if timer.poll_due(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Whether the client has left. One that has only closed its sending direction reads over an interim head; one that left
+/// answers it with a reset.
+fn is_gone(client: &mut Client, shard: &Shard, may_probe: bool, cx: &mut Context<'_>) -> bool {
+    while client.poll_input(cx).is_ready() {
+        match client.receive(&shard.buffers) {
+            Received::Gone => return true,
+            Received::End if may_probe => client.post(CONTINUE),
+            Received::End | Received::Nothing | Received::Bytes(_) => {}
+        }
+    }
+    client.is_half_closed() && client.is_gone()
+}
