@@ -12,6 +12,7 @@ pub mod ring;
 pub mod accept;
 pub mod wire;
 pub mod llm;
+pub mod admission;
 pub mod route;
 pub mod balance;
 pub mod upstream;

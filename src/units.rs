@@ -62,6 +62,18 @@ pub struct SlotId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneId(pub u32);
 
+/// Index of a tenant in one snapshot's `tenants`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TenantId(pub u32);
+
+/// Index of an API key in one snapshot's `keys`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub u32);
+
+/// Number of a limit that stays the same from snapshot to snapshot while the limit does: what is used of it hangs on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QuotaId(pub u32);
+
 macro_rules! index {
     ($($name:ident),*) => {$(
         impl $name {
@@ -73,4 +85,4 @@ macro_rules! index {
         }
     )*};
 }
-index!(ShardId, ModelId, UpstreamId, EndpointId, SlotId, LaneId);
+index!(ShardId, ModelId, UpstreamId, EndpointId, SlotId, LaneId, TenantId, KeyId, QuotaId);

@@ -4,6 +4,7 @@ use crate::config::error::Error;
 use crate::config::error::Place;
 use crate::config::file::File;
 use crate::config::file::Listen;
+use crate::config::nearest::listed;
 use crate::config::nearest::nearest;
 use crate::config::section::Errors;
 use crate::config::section::Located;
@@ -32,6 +33,78 @@ pub(crate) fn name(name: &Located<String>, errors: &mut Errors<'_>) {
     }
 }
 
+/// The longest name of a tenant, a key or a signature, in bytes.
+const LABEL_BYTES_MAX: usize = 128;
+
+/// A name that goes into header fields and logs without being quoted.
+pub(crate) fn label(name: &Located<String>, errors: &mut Errors<'_>) {
+    if let Err(why) = fits_label(&name.value) {
+        errors.add(&name.place, why);
+    }
+}
+
+/// Whether a text can be the name of a tenant, a key or a signature.
+pub(crate) fn fits_label(text: &str) -> Result<(), &'static str> {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\,".contains(&byte);
+    if text.is_empty() {
+        Err("may not be empty")
+    } else if text.len() > LABEL_BYTES_MAX {
+        Err("is longer than 128 bytes: write a shorter name")
+    } else if !text.bytes().all(is_plain) {
+        Err(
+            "goes into a header field: write letters, digits and signs of ASCII, without spaces, quotes, commas \
+             and backslashes",
+        )
+    } else {
+        Ok(())
+    }
+}
+
+/// Fields that mean something already, so that ours may not be called so.
+const FIELDS_TAKEN: &[&str] = &[
+    "accept",
+    "accept-encoding",
+    "api-key",
+    "authorization",
+    "connection",
+    "content-digest",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "digest",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "signature",
+    "signature-input",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "via",
+    "x-api-key",
+    "x-forwarded-for",
+    "x-request-id",
+];
+
+/// Why a field that we add may not have this name; the empty name is for fields that are not sent.
+pub(crate) fn not_a_field_of_ours(name: &str) -> Option<String> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if !name.bytes().all(is_token) || name.len() > LABEL_BYTES_MAX {
+        return Some(
+            "is not the name of a field: write for instance \"x-ringway-tenant\"".to_owned(),
+        );
+    }
+    let is_taken = FIELDS_TAKEN.iter().any(|taken| taken.eq_ignore_ascii_case(name));
+    is_taken.then(|| format!("\"{name}\" has a meaning already: write another name"))
+}
+
 /// `@` separates a model's name from its version.
 pub(crate) fn has_no_at(name: &Located<String>, instead: &str, errors: &mut Errors<'_>) {
     if name.value.contains('@') {
@@ -47,16 +120,20 @@ pub(crate) fn upstream_exists(name: &Located<String>, known: &[&str], errors: &m
     if known.contains(&name.value.as_str()) {
         return;
     }
+    errors.add(&name.place, unknown("upstream", "[[upstream]]", &name.value, known));
+}
+
+/// That nothing has this name, what has, and what may have been meant.
+pub(crate) fn unknown(what: &str, table: &str, name: &str, known: &[&str]) -> String {
     let named: Vec<&str> = known.iter().copied().filter(|name| !name.is_empty()).collect();
     let there_are = if named.is_empty() {
-        "there is no [[upstream]] yet".to_owned()
+        format!("there is no {table} yet")
     } else {
-        format!("there are: {}", named.join(", "))
+        format!("there are: {}", listed(&named))
     };
-    let meant = nearest(&name.value, &named)
+    let meant = nearest(name, &named)
         .map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
-    let text = format!("no upstream is called \"{}\" ({there_are}{meant})", name.value);
-    errors.add(&name.place, text);
+    format!("no {what} is called \"{name}\" ({there_are}{meant})")
 }
 
 /// A header of the PROXY protocol is taken from those alone who are trusted.
@@ -131,8 +208,7 @@ fn bounds(file: &File, errors: &mut Errors<'_>) {
 }
 
 /// What is allowed and yet hardly meant, for `ringway check` and the log.
-#[must_use]
-pub fn warnings(file: &File) -> Vec<Error> {
+pub(crate) fn warnings(file: &File) -> Vec<Error> {
     let mut warnings = Vec::new();
     if !file.admin.address.ip().is_loopback() {
         let text = format!(

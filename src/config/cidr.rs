@@ -1,5 +1,7 @@
 //! A network as the file writes it: an address and how many of its first bits count.
 
+use crate::config::error::Error;
+use crate::config::error::Place;
 use crate::config::section::Errors;
 use crate::config::section::Section;
 use std::fmt;
@@ -76,6 +78,42 @@ impl fmt::Display for Cidr {
         }
         write!(out, "{}/{}", self.address, self.prefix)
     }
+}
+
+/// The most errors that are said of one list.
+const ERRORS_MAX: usize = 20;
+
+/// Reads a list of networks, one a line; what follows `#` is a comment. `name` is how the list is called in errors, of which
+/// there are at most 20.
+#[must_use]
+pub fn read(text: &str, name: &str) -> (Vec<Cidr>, Vec<Error>) {
+    let mut networks = Vec::new();
+    let mut errors = Vec::new();
+    let mut wrong = 0_usize;
+    let error = |line: u32, text: String| Error {
+        file: name.to_owned(),
+        place: Place { line, path: String::new() },
+        text,
+    };
+    for (number, line) in (1_u32..).zip(text.lines()) {
+        let line = line.split('#').next().unwrap_or_default().trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        match Cidr::parse(line) {
+            Ok(network) => networks.push(network),
+            Err(why) => {
+                wrong += 1;
+                if errors.len() < ERRORS_MAX {
+                    errors.push(error(number, why));
+                }
+            }
+        }
+    }
+    if wrong > errors.len() {
+        errors.push(error(0, format!("{} more lines are wrong", wrong - errors.len())));
+    }
+    (networks, errors)
 }
 
 /// The networks of an array of strings; none where it is not there.

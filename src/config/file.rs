@@ -3,6 +3,16 @@
 use crate::config::cidr::Cidr;
 use crate::config::error::Error;
 use crate::config::error::Place;
+use crate::config::policy::FileSource;
+use crate::config::policy::Identity;
+use crate::config::policy::Jwt;
+use crate::config::policy::JwtKeys;
+use crate::config::policy::Level;
+use crate::config::policy::Limits as PolicyLimits;
+use crate::config::policy::Named;
+use crate::config::policy::Parameters;
+use crate::config::policy::Tenant;
+use crate::config::policy::WhenFull;
 use crate::config::url::Url;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +33,14 @@ pub struct File {
     pub upstreams: Vec<Upstream>,
     /// `[[model]]`, in the file's order.
     pub models: Vec<Model>,
+    /// `[keys]`: a key file, or a folder of them.
+    pub keys: Option<FileSource>,
+    /// `[[jwt]]`, in the file's order.
+    pub jwt: Vec<Jwt>,
+    /// `signature.window_s`: how far a signature's time may be from ours.
+    pub signature_window: Duration,
+    /// `[[tenant]]`, in the file's order.
+    pub tenants: Vec<Tenant>,
 }
 
 impl File {
@@ -30,6 +48,28 @@ impl File {
     #[must_use]
     pub fn error(&self, place: &Place, text: impl Into<String>) -> Error {
         Error { file: self.name.clone(), place: place.clone(), text: text.into() }
+    }
+
+    /// Every place outside the file that a secret is to be read from; the same one may come several times.
+    pub fn secrets(&self) -> impl Iterator<Item = &KeySource> {
+        let upstreams = self.upstreams.iter().filter_map(|upstream| upstream.api_key.as_ref());
+        let issuers = self.jwt.iter().filter_map(|jwt| match &jwt.keys {
+            Some(JwtKeys::Secret(source)) => Some(source),
+            _ => None,
+        });
+        let tenants = self.tenants.iter().flat_map(|tenant| {
+            let signatures = tenant.signatures.iter().filter_map(|key| key.secret.as_ref());
+            signatures.chain(tenant.upstream_keys.iter().map(|(_, source)| source))
+        });
+        upstreams.chain(issuers).chain(tenants)
+    }
+
+    /// Every list of addresses that is to be read; the same one may come several times.
+    pub fn address_files(&self) -> impl Iterator<Item = &FileSource> {
+        let tenants = self.tenants.iter().map(|tenant| &tenant.level);
+        let models = self.models.iter().map(|model| &model.level);
+        let levels = std::iter::once(&self.listen.level).chain(tenants).chain(models);
+        levels.filter_map(|level| level.addresses.as_ref()).flat_map(|a| a.files())
     }
 }
 
@@ -48,6 +88,10 @@ pub struct Listen {
     pub proxy_protocol: bool,
     /// Who may say on whose behalf it asks: by the PROXY protocol, by `x-forwarded-for`.
     pub trusted_proxies: Vec<Cidr>,
+    /// `middleware` and `addresses`.
+    pub level: Level,
+    /// `identity`: how an upstream learns who asks.
+    pub identity: Identity,
     /// `[listen.limits]`.
     pub limits: Limits,
 }
@@ -152,7 +196,7 @@ pub struct KeySource {
 }
 
 /// A variable or a file that holds a secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SecretPlace {
     /// `{ env = "NAME" }`.
     Env(String),
@@ -258,6 +302,18 @@ pub struct Model {
     pub upstream_model: String,
     /// What it has differently from its upstream.
     pub deadlines: DeadlineOverrides,
+    /// `middleware` and `addresses`.
+    pub level: Level,
+    /// `limits`.
+    pub limits: PolicyLimits,
+    /// `when_full`.
+    pub when_full: Option<WhenFull>,
+    /// The model to go to where this one is full.
+    pub degrade_to: Option<Named>,
+    /// Tokens that are reserved for an answer whose request names no bound.
+    pub output_tokens: Option<u32>,
+    /// `parameters`.
+    pub parameters: Option<Parameters>,
 }
 
 impl Model {

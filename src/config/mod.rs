@@ -3,18 +3,24 @@
 //! Every error says where (file, line, path), what is wrong, and what to write instead. Nothing here opens a
 //! file, reads a variable or looks up a name: the control thread does, and asks [`crate::snapshot`] to build.
 
+mod access;
 mod check;
 mod cidr;
+mod date;
 mod error;
 mod file;
-mod listener;
+pub mod keys;
+mod limits;
 mod nearest;
+mod policy;
 mod read;
 mod section;
 mod url;
 
-pub use check::warnings;
+pub use access::warnings;
 pub use cidr::Cidr;
+pub use cidr::read as read_networks;
+pub use date::show as show_date;
 pub use error::Error;
 pub use error::Place;
 pub use file::AccessLog;
@@ -34,6 +40,34 @@ pub use file::Model;
 pub use file::Pool;
 pub use file::SecretPlace;
 pub use file::Upstream;
+pub use keys::KeyFile;
+pub use policy::ALGORITHMS;
+pub use policy::Addresses;
+pub use policy::Algorithm;
+pub use policy::Claims;
+pub use policy::Count;
+pub use policy::FileSource;
+pub use policy::ISSUERS_MAX;
+pub use policy::Identity;
+pub use policy::Jwt;
+pub use policy::JwtKeys;
+pub use policy::KEYS_MAX;
+pub use policy::LIMIT_MAX;
+pub use policy::Level;
+pub use policy::Limits as Quotas;
+pub use policy::Measure;
+pub use policy::Middleware;
+pub use policy::ModelLimits;
+pub use policy::NETWORKS_MAX;
+pub use policy::Named;
+pub use policy::Parameter;
+pub use policy::Parameters;
+pub use policy::SignatureKey;
+pub use policy::Step;
+pub use policy::TENANTS_MAX;
+pub use policy::Tenant;
+pub use policy::TenantKey;
+pub use policy::WhenFull;
 pub use url::Url;
 
 /// Reads a file's text: what could be read of it, and all that is wrong with it, in the order of its lines: either

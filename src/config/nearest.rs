@@ -16,7 +16,20 @@ pub(crate) fn suggest(word: &str, known: &[&str]) -> String {
     match nearest(word, known) {
         Some(candidate) => format!("did you mean \"{candidate}\"?"),
         None if known.is_empty() => "there are none".to_owned(),
-        None => format!("there are: {}", known.join(", ")),
+        None => format!("there are: {}", listed(known)),
+    }
+}
+
+/// At most this many names are said.
+const SAID_MAX: usize = 20;
+
+/// The names, with commas between them; the first of them where there are many.
+pub(crate) fn listed(known: &[&str]) -> String {
+    match known.split_at_checked(SAID_MAX) {
+        Some((first, more)) if !more.is_empty() => {
+            format!("{} and {} more", first.join(", "), more.len())
+        }
+        _ => known.join(", "),
     }
 }
 

@@ -44,6 +44,13 @@ pub(crate) struct Located<T> {
     pub(crate) place: Place,
 }
 
+/// A key that is a name, its value, and where that is.
+pub(crate) struct Entry<'t> {
+    pub(crate) name: &'t str,
+    pub(crate) value: &'t DeValue<'t>,
+    pub(crate) place: Place,
+}
+
 /// One table.
 pub(crate) struct Section<'t> {
     table: &'t DeTable<'t>,
@@ -72,6 +79,20 @@ impl<'t> Section<'t> {
         Some((value.get_ref(), place))
     }
 
+    /// Every key that is not in `known`, in the file's order, for tables whose keys are names.
+    pub(crate) fn others(&self, known: &[&str], errors: &Errors<'_>) -> Vec<Entry<'t>> {
+        let keys = self.table.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref()));
+        let mut keys: Vec<_> = keys.collect();
+        keys.sort_by_key(|(key, _)| key.span().start);
+        let entry = |(key, value): (&'t Spanned<_>, &'t Spanned<DeValue<'t>>)| {
+            let name: &'t str = <Spanned<std::borrow::Cow<'t, str>>>::get_ref(key);
+            let place =
+                Place { line: errors.line(value.span().start), path: self.child_path(name) };
+            Entry { name, value: value.get_ref(), place }
+        };
+        keys.into_iter().map(entry).collect()
+    }
+
     pub(crate) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
@@ -98,7 +119,7 @@ impl<'t> Section<'t> {
     }
 
     /// A value of one type; an error where it has another one.
-    fn typed<T>(
+    pub(crate) fn typed<T>(
         &self,
         key: &str,
         wanted: &str,
@@ -200,7 +221,7 @@ impl<'t> Section<'t> {
         strings
     }
 
-    fn items(
+    pub(crate) fn items(
         &self,
         key: &str,
         example: &str,
@@ -226,7 +247,7 @@ impl<'t> Section<'t> {
 }
 
 /// A value's type in words. Never the value: it may be a secret in the wrong place.
-fn kind(value: &DeValue<'_>) -> &'static str {
+pub(crate) fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a whole number",

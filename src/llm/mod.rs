@@ -4,3 +4,4 @@ pub mod request;
 mod scan;
 pub mod rewrite;
 pub mod dialect;
+pub mod normalize;

@@ -134,15 +134,15 @@ fn a_fault_that_is_not_in_the_table() {
 
 #[test]
 fn a_key_that_is_not_in_the_table() {
-    let read = File::new(
-        "read.rs",
+    let read = [File::new(
+        "src/read.rs",
         "\nfn a() {\nlet known = [\"b\", \"c\"];\nrefuse_unknown(&known)\n}\nfn c() {\nrefuse_unknown(&[\"d\"], x)\n}",
-    );
-    let places = &[("a", "a."), ("c", "a.c.")];
+    )];
+    let places = &[("read::a", "a."), ("read::c", "a.c.")];
     holds(laws::keys(&read, "| `a.b` |\n| `a.c.d` |\n", places));
     breaks(laws::keys(&read, "| `a.b` |\n", places), "a.c.d: in config");
     breaks(laws::keys(&read, "| `a.b` |\n| `a.c.d` |\n| `a.e` |\n", places), "a.e: in the table");
-    breaks(laws::keys(&read, "", &places[..1]), "c reads keys");
+    breaks(laws::keys(&read, "", &places[..1]), "read::c reads keys");
 }
 
 #[test]

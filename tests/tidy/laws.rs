@@ -227,24 +227,22 @@ pub(crate) fn faults(code: &File, table: &str) -> Vec<String> {
 }
 
 /// Every key that the config reads is in the table, and the table has no other. `places` says under which names the
-/// keys of a function of `read.rs` stand.
-pub(crate) fn keys(read: &File, table: &str, places: &[(&str, &str)]) -> Vec<String> {
+/// keys of a function stand: `file::function`, by the name of the file that it is in.
+pub(crate) fn keys(read: &[File], table: &str, places: &[(&str, &str)]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut found = BTreeSet::new();
-    for part in read.text.replace("\npub(crate) fn ", "\nfn ").split("\nfn ").skip(1) {
-        let name = part.split('(').next().unwrap_or_default();
-        let known = ["let known = [", "refuse_unknown(&["].iter().find_map(|start| {
-            let list = part.split_once(start)?.1;
-            Some(list.split_once(']')?.0)
-        });
-        let Some(known) = known.filter(|_| part.contains("refuse_unknown(")) else { continue };
-        let places: Vec<&str> =
-            places.iter().filter(|(function, _)| *function == name).map(|(_, at)| *at).collect();
-        if places.is_empty() {
-            wrong.push(format!("{}: {name} reads keys, and nobody knows where", read.path));
-        }
-        for key in known.split('"').skip(1).step_by(2) {
-            found.extend(places.iter().map(|place| format!("{place}{key}")));
+    for file in read {
+        let home = file.path.rsplit('/').next().unwrap_or_default().trim_end_matches(".rs");
+        for (function, known) in keys_read(file) {
+            let name = format!("{home}::{function}");
+            let places: Vec<&str> =
+                places.iter().filter(|(at, _)| *at == name).map(|(_, place)| *place).collect();
+            if places.is_empty() {
+                wrong.push(format!("{}: {name} reads keys, and nobody knows where", file.path));
+            }
+            for key in known.split('"').skip(1).step_by(2) {
+                found.extend(places.iter().map(|place| format!("{place}{key}")));
+            }
         }
     }
     // A table is there through its keys.
@@ -253,6 +251,21 @@ pub(crate) fn keys(read: &File, table: &str, places: &[(&str, &str)]) -> Vec<Str
     let rows = rows(table).filter(|row| row.contains('.')).collect();
     wrong.extend(differ("config", leaves.map(String::as_str).collect(), rows, "the table of keys"));
     wrong
+}
+
+/// The functions of a file that refuse unknown keys, or take them for names, each with the list of those it knows.
+fn keys_read(file: &File) -> impl Iterator<Item = (&str, &str)> {
+    file.text.split("fn ").skip(1).filter_map(|part| {
+        if !part.contains("refuse_unknown(") && !part.contains("others(&[") {
+            return None;
+        }
+        let known = ["let known =", "refuse_unknown(&", "others(&"].iter().find_map(|start| {
+            let list = part.split_once(start)?.1.trim_start().strip_prefix('[')?;
+            Some(list.split_once(']')?.0)
+        });
+        let name = part.split('(').next().unwrap_or_default();
+        known.filter(|known| known.contains('"')).map(|known| (name, known))
+    })
 }
 
 /// The first cells of a table's rows, as far as they are code.

@@ -1,0 +1,1 @@
+//! What credentials a head carries, before any of them is believed.

@@ -1,0 +1,1 @@
+//! Requests signed here, and changed.

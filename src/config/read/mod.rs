@@ -1,0 +1,86 @@
+//! From the tree of a TOML text to a [`File`].
+
+mod jwt;
+mod level;
+mod limits;
+mod listen;
+mod log;
+mod model;
+mod secret;
+mod tenant;
+mod upstream;
+
+use crate::config::access;
+use crate::config::check;
+use crate::config::error::Error;
+use crate::config::error::Place;
+use crate::config::file::File;
+use crate::config::section::Errors;
+use crate::config::section::Later;
+use crate::config::section::Section;
+use std::path::Path;
+use toml::de::DeTable;
+
+const TOP_LATER: &[Later] = &[("middleware", "write it into [listen], [[tenant]] or [[model]]")];
+/// Reads the text. The file is whole only where there are no errors.
+pub(crate) fn file(text: &str, name: &str) -> (File, Vec<Error>) {
+    let mut errors = Errors::new(name, text);
+    let (tree, wrong) = DeTable::parse_recoverable(text);
+    for error in &wrong {
+        let line = errors.line(error.span().map_or(0, |span| span.start));
+        errors.add(&Place { line, path: String::new() }, error.message().trim_end().to_owned());
+    }
+    let folder = Path::new(name).parent().unwrap_or(Path::new("")).to_path_buf();
+    let mut file = File {
+        name: name.to_owned(),
+        listen: listen::listen(None, &folder, &mut errors),
+        admin: listen::admin(None, &mut errors),
+        access_log: None,
+        upstreams: Vec::new(),
+        models: Vec::new(),
+        keys: None,
+        jwt: Vec::new(),
+        signature_window: jwt::window(None, &mut errors),
+        tenants: Vec::new(),
+    };
+    if !wrong.is_empty() {
+        // A tree with holes would only bring up errors that are not there.
+        return (file, errors.list);
+    }
+    let mut quiet = Errors::new("", "");
+    let top = Section::new(tree.get_ref(), Place::default());
+    let known = [
+        "listen",
+        "admin",
+        "access_log",
+        "upstream",
+        "model",
+        "keys",
+        "jwt",
+        "signature",
+        "tenant",
+    ];
+    top.refuse_unknown(&known, TOP_LATER, &mut errors);
+    file.listen = listen::listen(top.table("listen", &mut errors), &folder, &mut errors);
+    file.admin = listen::admin(top.table("admin", &mut errors), &mut errors);
+    file.access_log = log::access_log(top.table("access_log", &mut errors), &folder, &mut errors);
+    for section in top.tables("upstream", "[[upstream]]", &mut errors) {
+        file.upstreams.push(upstream::upstream(&section, &folder, &mut errors));
+    }
+    let upstreams: Vec<&str> =
+        file.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+    for section in top.tables("model", "[[model]]", &mut errors) {
+        file.models.push(model::model(&section, &upstreams, &folder, &mut errors));
+    }
+    file.keys = tenant::keys_path(top.table("keys", &mut errors), &folder, &mut errors);
+    let jwt = top.tables("jwt", "[[jwt]]", &mut errors);
+    file.jwt = jwt.iter().map(|section| jwt::jwt(section, &folder, &mut errors)).collect();
+    file.signature_window = jwt::window(top.table("signature", &mut errors), &mut errors);
+    let tenants = top.tables("tenant", "[[tenant]]", &mut errors);
+    file.tenants =
+        tenants.iter().map(|section| tenant::tenant(section, &folder, &mut errors)).collect();
+    listen::default_identity(top.table("listen", &mut quiet), &mut file);
+    check::whole(&file, &mut errors);
+    access::whole(&file, &mut errors);
+    (file, errors.list)
+}
