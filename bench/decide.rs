@@ -3,8 +3,31 @@
 mod harness;
 
 use std::hint::black_box;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use harness::Harness;
+use ringway::admission;
+use ringway::admission::Caller;
+use ringway::admission::Head;
+use ringway::admission::Keys;
+use ringway::admission::Level;
+use ringway::admission::Memory;
+use ringway::admission::ModelPolicy;
+use ringway::admission::TenantPolicy;
+use ringway::admission::address::AddressSet;
+use ringway::admission::chain::Chain;
+use ringway::admission::chain::Configured;
+use ringway::admission::key::Key;
+use ringway::admission::key::KeyDigest;
+use ringway::admission::key::mint;
+use ringway::admission::limit::Algorithm;
+use ringway::admission::limit::Kind;
+use ringway::admission::limit::Limit;
+use ringway::admission::limit::Rule;
+use ringway::admission::limit::Scope;
 use ringway::balance::choose::RoundRobin;
 use ringway::llm::dialect;
 use ringway::llm::dialect::Dialect;
@@ -14,6 +37,9 @@ use ringway::llm::rewrite;
 use ringway::route::Entry;
 use ringway::route::Table;
 use ringway::route::path;
+use ringway::units::ModelId;
+use ringway::units::QuotaId;
+use ringway::units::TenantId;
 use ringway::wire::http1::parse;
 use ringway::wire::http1::parse::Slots;
 use serde::Deserialize;
@@ -43,6 +69,8 @@ fn main() {
     }
     choices(&mut harness);
     plan(&mut harness);
+    addresses(&mut harness);
+    entering(&mut harness);
     texts(&mut harness);
     harness.finish();
 }
@@ -134,5 +162,157 @@ fn texts(harness: &mut Harness) {
     harness.run("rewrite: another model's name into 1.1 KB", || {
         out.clear();
         rewrite::model(black_box(body.as_bytes()), &span, b"\"another-model\"", &mut out);
+    });
+}
+
+/// A secret for each number.
+fn secret(number: usize) -> String {
+    let mut random = [7; 32];
+    random[..8].copy_from_slice(&number.to_le_bytes());
+    mint(random).secret
+}
+
+fn keys(count: usize) -> Keys {
+    let key = |number: usize| Key {
+        name: format!("key-{number:06}").into(),
+        tenant: TenantId(0),
+        expires_unix_s: Some(u64::MAX - 1),
+        models: Some((0..50).map(ModelId).collect()),
+        limits: Box::default(),
+    };
+    let keys = (0..count).map(|number| (KeyDigest::of(secret(number).as_bytes()), key(number)));
+    Keys::new(keys).expect("the secrets differ")
+}
+
+/// Networks far apart and of many lengths, in both families.
+fn networks(count: u32) -> AddressSet {
+    let spread = |number: u32| number.wrapping_mul(0x9E37_79B9);
+    let network = |number: u32| -> (IpAddr, u8) {
+        if number.is_multiple_of(2) {
+            (Ipv4Addr::from_bits(spread(number)).into(), 20 + (number % 11) as u8)
+        } else {
+            let bits = 0x2001_u128 << 112 | u128::from(spread(number)) << 64;
+            (Ipv6Addr::from_bits(bits).into(), 48 + (number % 17) as u8)
+        }
+    };
+    let deny: Vec<(IpAddr, u8)> = (0..count).map(network).collect();
+    AddressSet::new(&[(Ipv4Addr::UNSPECIFIED.into(), 0), (Ipv6Addr::UNSPECIFIED.into(), 0)], &deny)
+}
+
+fn addresses(harness: &mut Harness) {
+    for count in [10, 100_000] {
+        let set = networks(count);
+        let mut number = 0_u32;
+        harness.run(&format!("admission: an IPv4 address among {count} networks"), || {
+            number = number.wrapping_add(0x9E37_79B9);
+            black_box(set.verdict(Ipv4Addr::from_bits(number).into()));
+        });
+        harness.run(&format!("admission: an IPv6 address among {count} networks"), || {
+            number = number.wrapping_add(0x9E37_79B9);
+            let bits = 0x2001_u128 << 112 | u128::from(number) << 64;
+            black_box(set.verdict(Ipv6Addr::from_bits(bits).into()));
+        });
+    }
+}
+
+/// A world with everything on: an address list, keys, three limits, a list of models.
+fn governed() -> admission::Table {
+    let limits = |first: u32, scope: Scope| -> Box<[Limit]> {
+        [Kind::Requests, Kind::Tokens, Kind::Concurrency]
+            .into_iter()
+            .zip(first..)
+            .map(|(kind, id)| {
+                let minute = Duration::from_secs(60);
+                let rule = Rule::new(kind, Algorithm::TokenBucket, 600, minute, None);
+                Limit { id: QuotaId(id), scope, rule }
+            })
+            .collect()
+    };
+    let configured = Configured {
+        has_addresses: true,
+        has_keys: true,
+        has_jwt: true,
+        has_limits: true,
+        has_parameters: true,
+        ..Configured::default()
+    };
+    admission::Table {
+        listen: Level { chain: Chain::default_for(configured), addresses: Some(networks(100_000)) },
+        tenants: vec![TenantPolicy {
+            name: "acme".into(),
+            level: Level {
+                chain: Chain::default_for(Configured {
+                    has_addresses: true,
+                    ..Configured::default()
+                }),
+                addresses: Some(networks(10)),
+            },
+            models: Some((0..50).map(ModelId).collect()),
+            limits: limits(0, Scope::Tenant),
+            model_limits: Box::default(),
+            when_full: None,
+        }],
+        models: vec![ModelPolicy {
+            name: "model".into(),
+            level: Level::default(),
+            limits: Box::default(),
+            when_full: None,
+            degrade_to: None,
+            parameters: None,
+            output_tokens: 1024,
+        }],
+        issuers: vec![admission::jwt::Issuer::default()],
+        ..admission::Table::default()
+    }
+}
+
+fn entering(harness: &mut Harness) {
+    for count in [100, 100_000] {
+        let keys = keys(count);
+        let secrets: Vec<String> = (0..1024).map(|number| secret(number * 97 % count)).collect();
+        let mut turns = secrets.iter().cycle();
+        harness.run(
+            &format!("admission: a key among {count} ({} bytes each)", keys.bytes() / count),
+            || {
+                let secret = turns.next().expect("it goes around");
+                black_box(keys.find(black_box(secret.as_bytes())).expect("it is there"));
+            },
+        );
+        harness.run(&format!("admission: no key among {count}"), || {
+            let secret = turns.next().expect("it goes around");
+            black_box(keys.find(black_box(&secret.as_bytes()[1..])).is_some());
+        });
+    }
+    let keys = keys(100_000);
+    let table = governed();
+    let open = admission::Table::default();
+    let mut memory = Memory::new(0);
+    let text = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway.local\r\naccept: application/json\r\n\
+         content-type: application/json\r\nauthorization: Bearer {}\r\nuser-agent: bench/1\r\n\
+         content-length: 10\r\n\r\n",
+        secret(5)
+    );
+    let mut slots = Slots::new();
+    let request = parse::request(text.as_bytes(), &mut slots)
+        .expect("it is well formed")
+        .expect("it is whole");
+    let address = Ipv4Addr::new(192, 0, 2, 1).into();
+    let head = Head { request: &request, address };
+    harness.run("admission: enter without a chain", || {
+        black_box(admission::enter(&open, &keys, &mut memory, black_box(&head), 0, |_| {})).ok();
+    });
+    harness.run("admission: enter with addresses and a key", || {
+        let caller = admission::enter(&table, &keys, &mut memory, black_box(&head), 0, |_| {});
+        black_box(caller.expect("it may enter"));
+    });
+    let caller: Caller =
+        admission::enter(&table, &keys, &mut memory, &head, 0, |_| {}).expect("it may enter");
+    harness.run("admission: authorize, and the limits named", || {
+        let model = ModelId(0);
+        let may = admission::authorize(&table, &keys, black_box(&caller), address, model, |_| {});
+        black_box(may.expect("it may have the model"));
+        let limits = admission::limits(&table, &keys, &caller, model);
+        black_box(limits.fold(0, |sum, limit| sum + limit.id.0));
     });
 }

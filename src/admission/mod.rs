@@ -9,13 +9,16 @@ pub mod jwks;
 pub mod jwt;
 pub mod signature;
 pub mod limit;
+mod kind;
 pub mod chain;
+mod added;
 pub mod step;
 mod credential;
 pub mod caller;
 mod enter;
 mod authorize;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -25,6 +28,7 @@ pub use crate::admission::authorize::authorize;
 pub use crate::admission::authorize::late;
 pub use crate::admission::authorize::limits;
 pub use crate::admission::caller::Caller;
+pub use crate::admission::enter::ask;
 pub use crate::admission::enter::enter;
 pub use crate::admission::key::Keys;
 pub use crate::admission::refusal::Refusal;
@@ -37,6 +41,7 @@ use crate::admission::jwt::TokenMemory;
 use crate::admission::limit::Limit;
 use crate::admission::step::Steps;
 use crate::llm::normalize::Parameters;
+use crate::units::KeyId;
 use crate::units::ModelId;
 use crate::units::TenantId;
 use crate::wire::head::RequestHead;
@@ -50,6 +55,8 @@ pub struct Table {
     pub tenants: Vec<TenantPolicy>,
     /// By [`ModelId`].
     pub models: Vec<ModelPolicy>,
+    /// Models by the names that tokens may give them: every name and alias that leads to one.
+    pub model_names: HashMap<Box<str>, ModelId>,
     /// Who may issue tokens.
     pub issuers: Vec<jwt::Issuer>,
     /// Who may sign requests.
@@ -191,7 +198,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// A memory of at most `tokens_max` tokens, without steps of an embedder's.
+    /// A memory of at most `tokens_max` tokens, without steps of an embedder's: where a chain names one, its requests are
+    /// refused.
     #[must_use]
     pub fn new(tokens_max: usize) -> Self {
         Self::with_steps(tokens_max, Steps::default())
@@ -201,6 +209,17 @@ impl Memory {
     #[must_use]
     pub fn with_steps(tokens_max: usize, steps: Steps) -> Self {
         Self { tokens: TokenMemory::new(tokens_max), steps, requests: 0 }
+    }
+
+    /// A memory for a question that is only asked: steps of an embedder's are noted as not asked, and pass.
+    #[must_use]
+    pub fn for_explanation() -> Self {
+        Self::with_steps(0, Steps::absent())
+    }
+
+    fn number(&mut self) -> u64 {
+        self.requests += 1;
+        self.requests
     }
 }
 
@@ -238,7 +257,7 @@ pub enum Finding {
     /// The address passed or did not, for this reason.
     Address(address::Verdict),
     /// A key was found.
-    Key(crate::units::KeyId),
+    Key(KeyId),
     /// There is nothing to look at: no list, or a credential that was not sent where another would do.
     Nothing,
     /// It passed on a level before.
@@ -248,3 +267,49 @@ pub enum Finding {
     /// It did not pass.
     Refused(Refusal),
 }
+
+impl Matter {
+    /// What was looked at, in words; `steps` are the names of the embedder's steps.
+    #[must_use]
+    pub fn describe(self, steps: &[&str]) -> String {
+        match self {
+            Self::Link(Link::Step(step)) => {
+                steps.get(usize::from(step.0)).map_or("step".to_owned(), |name| (*name).to_owned())
+            }
+            Self::Link(link) => link.to_string(),
+            Self::Credential(kind) => kind.name().to_owned(),
+            Self::TenantModels => "models of the tenant".to_owned(),
+            Self::KeyModels => "models of the key".to_owned(),
+            Self::TokenModels => "models of the token".to_owned(),
+        }
+    }
+}
+
+impl Finding {
+    /// What came of it, in words.
+    #[must_use]
+    pub const fn explain(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Address(verdict) => verdict.explain(),
+            Self::Key(_) => "the key is known and in force",
+            Self::Nothing => "nothing to look at",
+            Self::Before => "passed on a level before",
+            Self::Unasked => "not asked here: it lives on shards only",
+            Self::Refused(refusal) => refusal.explain(),
+        }
+    }
+
+    /// Whether it passed.
+    #[must_use]
+    pub const fn is_passed(self) -> bool {
+        match self {
+            Self::Address(verdict) => verdict.is_allowed(),
+            Self::Refused(_) => false,
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,14 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 
+pub use crate::admission::added::Added;
+pub use crate::admission::added::NotAField;
+
+use crate::admission::chain;
+use crate::admission::refusal::Refusal;
 use crate::wire::head::RequestHead;
 
 /// Steps that a process may have: a set of them is one word.
@@ -96,7 +103,7 @@ pub struct End {
 /// What a client is told that a step has refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// 400 to 599.
+    /// 400 to 599; 500 is sent for any other.
     pub status: u16,
     /// The `code` of the error.
     pub code: Cow<'static, str>,
@@ -104,25 +111,20 @@ pub struct Answer {
     pub message: Cow<'static, str>,
 }
 
-/// Fields that steps want sent on to the model server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Added(Vec<(Box<str>, Box<[u8]>)>);
-
-impl Added {
-    /// The fields.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+impl Answer {
+    fn bounded(mut self) -> Self {
+        if !(400..600).contains(&self.status) {
+            self.status = 500;
+        }
+        self
     }
 }
 
 /// A step of one's own. Each shard has one of its own and calls it on its own thread: no call may wait, and none may read a
 /// file or a socket. All of a shard's requests go through the same one, told apart by their numbers.
+///
+/// A call that panics is a bug: it is counted, the request is refused if it was still to be let in, and the shard goes on
+/// with a new step in place of this one, which then hears of ends whose beginnings it has not seen.
 pub trait Step {
     /// A request wants to enter. It passes with `Ok`; `added` takes fields to be sent on.
     ///
@@ -140,7 +142,7 @@ pub trait Step {
         let _ = (number, event);
     }
 
-    /// It is over; called once for each request that `on_request` has passed.
+    /// It is over; called once for each request that `on_request` has passed, also where another step refused it then.
     fn on_end(&mut self, end: &End) {
         let _ = end;
     }
@@ -175,17 +177,115 @@ impl fmt::Debug for Factory {
     }
 }
 
+/// Whether these can be the steps of one process.
+///
+/// # Errors
+/// What is wrong with which name.
+pub fn check(factories: &[Factory]) -> Result<(), String> {
+    if factories.len() > STEPS_MAX {
+        return Err(format!("{} steps are too many: there can be {STEPS_MAX}", factories.len()));
+    }
+    for (place, factory) in factories.iter().enumerate() {
+        let name = factory.name;
+        if chain::is_own(name) {
+            return Err(format!(
+                "\"{name}\" is a step of the gateway itself: call yours otherwise"
+            ));
+        }
+        if factories.iter().take(place).any(|other| other.name == name) {
+            return Err(format!("two steps are called \"{name}\""));
+        }
+    }
+    Ok(())
+}
+
 /// A shard's own steps, by [`StepId`].
 #[derive(Default)]
 pub struct Steps {
     steps: Vec<(&'static Factory, Box<dyn Step>)>,
+    is_absent: bool,
+    answer: Option<Answer>,
+    panics: u64,
 }
 
 impl Steps {
-    /// One of each.
+    /// One of each; `factories` have passed [`check`].
     #[must_use]
     pub fn new(factories: &'static [Factory]) -> Self {
-        Self { steps: factories.iter().map(|factory| (factory, (factory.make)())).collect() }
+        let steps = factories.iter().map(|factory| (factory, (factory.make)())).collect();
+        Self { steps, ..Self::default() }
+    }
+
+    /// None, and none that is missed: for questions that are only asked.
+    pub(super) fn absent() -> Self {
+        Self { is_absent: true, ..Self::default() }
+    }
+
+    /// What the step that refused last has to say: to be taken when [`Refusal::StepRefused`] is returned.
+    pub fn take_answer(&mut self) -> Option<Answer> {
+        self.answer.take()
+    }
+
+    /// How many calls have panicked since this was asked last.
+    pub fn take_panics(&mut self) -> u64 {
+        std::mem::take(&mut self.panics)
+    }
+
+    /// Asks a step about a request. `Ok(false)`: it could not be asked, and need not be.
+    pub(super) fn request(
+        &mut self,
+        step: StepId,
+        request: &Request<'_>,
+        added: &mut Added,
+    ) -> Result<bool, Refusal> {
+        if self.is_absent {
+            return Ok(false);
+        }
+        match self.call(step, |step| step.on_request(request, added)) {
+            Some(Ok(())) => Ok(true),
+            Some(Err(answer)) => {
+                self.answer = Some(answer.bounded());
+                Err(Refusal::StepRefused)
+            }
+            None => Err(Refusal::StepFailed),
+        }
+    }
+
+    /// Tells `steps` that the head of a response has come.
+    pub fn response(&mut self, steps: StepSet, response: &Response) {
+        for step in steps.iter() {
+            self.call(step, |step| step.on_response(response));
+        }
+    }
+
+    /// Tells `steps` of an event that was relayed.
+    pub fn event(&mut self, steps: StepSet, number: u64, event: &[u8]) {
+        for step in steps.iter() {
+            self.call(step, |step| step.on_event(number, event));
+        }
+    }
+
+    /// Tells `steps` that it is over.
+    pub fn end(&mut self, steps: StepSet, end: &End) {
+        for step in steps.iter() {
+            self.call(step, |step| step.on_end(end));
+        }
+    }
+
+    /// Calls a step, and puts a new one in its place if it panics. `None`: it did, or there is none.
+    fn call<T>(&mut self, step: StepId, call: impl FnOnce(&mut dyn Step) -> T) -> Option<T> {
+        let (factory, step) = self.steps.get_mut(usize::from(step.0))?;
+        // Whatever state the step was in, nobody looks at it again.
+        if let Ok(returned) = catch_unwind(AssertUnwindSafe(|| call(&mut **step))) {
+            return Some(returned);
+        }
+        self.panics += 1;
+        if let Ok(anew) = catch_unwind(AssertUnwindSafe(|| (factory.make)())) {
+            // The old one may panic once more as it goes.
+            let old = std::mem::replace(step, anew);
+            drop(catch_unwind(AssertUnwindSafe(|| drop(old))));
+        }
+        None
     }
 }
 
@@ -194,3 +294,6 @@ impl fmt::Debug for Steps {
         out.debug_list().entries(self.steps.iter().map(|(factory, _)| factory.name)).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

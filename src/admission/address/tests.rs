@@ -1,5 +1,7 @@
 //! Address sets: by example, and against looking through the whole list.
 
+#![allow(clippy::cast_possible_truncation, reason = "the numbers of these tests are small")]
+
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 
