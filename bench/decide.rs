@@ -32,8 +32,9 @@ use ringway::balance::choose::RoundRobin;
 use ringway::llm::dialect;
 use ringway::llm::dialect::Dialect;
 use ringway::llm::dialect::ErrorText;
+use ringway::llm::edit;
+use ringway::llm::edit::Edit;
 use ringway::llm::request;
-use ringway::llm::rewrite;
 use ringway::route::Entry;
 use ringway::route::Table;
 use ringway::route::path;
@@ -161,7 +162,8 @@ fn texts(harness: &mut Harness) {
         request::peek(body.as_bytes()).expect("it is JSON").model.expect("it names a model").span;
     harness.run("rewrite: another model's name into 1.1 KB", || {
         out.clear();
-        rewrite::model(black_box(body.as_bytes()), &span, b"\"another-model\"", &mut out);
+        let edit = Edit::new(span.clone(), b"\"another-model\"");
+        edit::apply(black_box(body.as_bytes()), &[edit], &mut out);
     });
 }
 

@@ -22,6 +22,12 @@ use crate::units::TenantId;
 pub struct KeyDigest([u8; 32]);
 
 impl KeyDigest {
+    /// These bytes, as they were read elsewhere.
+    #[must_use]
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The digest of a secret.
     #[must_use]
     pub fn of(secret: &[u8]) -> Self {
@@ -193,6 +199,15 @@ impl Keys {
             models: self.sets.get(entry.models as usize),
             limits: &self.limits[limits_start..entry.limits_end as usize],
         }
+    }
+
+    /// The digest of a key's secret, to compare keys of two worlds.
+    ///
+    /// # Panics
+    /// If the id is of other keys.
+    #[must_use]
+    pub fn digest(&self, id: KeyId) -> KeyDigest {
+        self.digests[id.index()]
     }
 
     /// How many there are.

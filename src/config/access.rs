@@ -8,8 +8,8 @@ use crate::config::policy::ISSUERS_MAX;
 use crate::config::policy::JwtKeys;
 use crate::config::policy::KEYS_MAX;
 use crate::config::policy::Level;
-use crate::config::policy::Limits;
 use crate::config::policy::Named;
+use crate::config::policy::Quotas;
 use crate::config::policy::Step;
 use crate::config::policy::TENANTS_MAX;
 use crate::config::policy::Tenant;
@@ -230,7 +230,7 @@ fn steps(file: &File, warn: &mut dyn FnMut(&Place, String)) {
         );
         warn(&file.listen.place, text);
     }
-    let is_limited = |limits: &Limits| !limits.counts.is_empty() || !limits.models.is_empty();
+    let is_limited = |limits: &Quotas| !limits.counts.is_empty() || !limits.models.is_empty();
     if !has_any {
         for tenant in file.tenants.iter().filter(|tenant| is_limited(&tenant.limits)) {
             let text =

@@ -124,7 +124,8 @@ pub(crate) fn upstream_exists(name: &Located<String>, known: &[&str], errors: &m
 }
 
 /// That nothing has this name, what has, and what may have been meant.
-pub(crate) fn unknown(what: &str, table: &str, name: &str, known: &[&str]) -> String {
+#[must_use]
+pub fn unknown(what: &str, table: &str, name: &str, known: &[&str]) -> String {
     let named: Vec<&str> = known.iter().copied().filter(|name| !name.is_empty()).collect();
     let there_are = if named.is_empty() {
         format!("there is no {table} yet")

@@ -8,9 +8,9 @@ use crate::config::policy::Identity;
 use crate::config::policy::Jwt;
 use crate::config::policy::JwtKeys;
 use crate::config::policy::Level;
-use crate::config::policy::Limits as PolicyLimits;
 use crate::config::policy::Named;
 use crate::config::policy::Parameters;
+use crate::config::policy::Quotas;
 use crate::config::policy::Tenant;
 use crate::config::policy::WhenFull;
 use crate::config::url::Url;
@@ -305,7 +305,7 @@ pub struct Model {
     /// `middleware` and `addresses`.
     pub level: Level,
     /// `limits`.
-    pub limits: PolicyLimits,
+    pub limits: Quotas,
     /// `when_full`.
     pub when_full: Option<WhenFull>,
     /// The model to go to where this one is full.

@@ -12,7 +12,8 @@ pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
 }
 
 /// `did you mean "x"?` or, where nothing is near, `there are: a, b, c`.
-pub(crate) fn suggest(word: &str, known: &[&str]) -> String {
+#[must_use]
+pub fn suggest(word: &str, known: &[&str]) -> String {
     match nearest(word, known) {
         Some(candidate) => format!("did you mean \"{candidate}\"?"),
         None if known.is_empty() => "there are none".to_owned(),

@@ -164,7 +164,7 @@ pub struct Count {
 
 /// `limits = { .. }`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct Quotas {
     /// Where it is.
     pub place: Place,
     /// In a fixed order: requests, tokens, concurrency, the shortest time first.
@@ -214,7 +214,7 @@ pub struct Tenant {
     /// `middleware` and `addresses`.
     pub level: Level,
     /// `limits`.
-    pub limits: Limits,
+    pub limits: Quotas,
     /// `when_full`.
     pub when_full: Option<WhenFull>,
     /// Its own credentials, by the upstream's name.
@@ -271,8 +271,10 @@ pub struct Jwt {
 }
 
 /// The algorithms of tokens that can be asked for.
-pub const ALGORITHMS: [&str; 10] =
-    ["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"];
+pub const ALGORITHMS: [&str; 12] = [
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
+    "ES384", "EdDSA",
+];
 
 /// What tokens are verified with.
 #[derive(Clone, Debug, PartialEq, Eq)]

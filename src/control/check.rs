@@ -4,17 +4,18 @@ use crate::cli::Exit;
 use crate::cli::Explain;
 use crate::config::Error;
 use crate::config::File;
-use crate::config::warnings;
 use crate::control::file::Source;
 use crate::control::resolve::Resolver;
 use crate::snapshot::Asked;
 use crate::snapshot::Ledger;
 use crate::snapshot::Outline;
 use crate::snapshot::Snapshot;
+use crate::snapshot::World;
 use crate::snapshot::build;
 use crate::snapshot::diff_outlines;
 use crate::snapshot::explain as explain_request;
 use crate::snapshot::outline;
+use crate::snapshot::warnings;
 use std::io;
 use std::io::Read;
 use std::io::Write;
@@ -36,11 +37,11 @@ const ADMIN_BYTES_MAX: u64 = 64 << 20;
 /// Those of writing.
 pub fn check(config: PathBuf, out: &mut dyn Write, complaints: &mut dyn Write) -> io::Result<Exit> {
     let source = Source::File(config);
-    let (file, snapshot) = match load(&source, false) {
+    let (file, world, snapshot) = match load(&source, false) {
         Ok(loaded) => loaded,
         Err(errors) => return complain(&errors, complaints),
     };
-    for warning in warnings(&file) {
+    for warning in warnings(&file, &world) {
         writeln!(out, "warning: {warning}")?;
     }
     let (models, upstreams) = (snapshot.models.len(), snapshot.upstreams.len());
@@ -83,7 +84,7 @@ pub fn explain(
     complaints: &mut dyn Write,
 ) -> io::Result<Exit> {
     let source = asked.config.clone().map_or(demo, Source::File);
-    let (_, snapshot) = match load(&source, true) {
+    let (_, _, snapshot) = match load(&source, true) {
         Ok(loaded) => loaded,
         Err(errors) => return complain(&errors, complaints),
     };
@@ -109,13 +110,13 @@ pub fn complain(errors: &[Error], complaints: &mut dyn Write) -> io::Result<Exit
     Ok(Exit::Config)
 }
 
-fn load(source: &Source, has_names: bool) -> Result<(File, Snapshot), Vec<Error>> {
+fn load(source: &Source, has_names: bool) -> Result<(File, World, Snapshot), Vec<Error>> {
     let (file, mut world) = source.load()?;
     if has_names {
         world.addresses = look_up(&file);
     }
     let snapshot = build(&file, &world, &mut Ledger::default(), 0)?;
-    Ok((file, snapshot))
+    Ok((file, world, snapshot))
 }
 
 fn look_up(file: &File) -> std::collections::HashMap<String, Vec<std::net::IpAddr>> {

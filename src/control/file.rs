@@ -1,5 +1,7 @@
 //! The config file and what it refers to, read from disk and environment: text, secrets, certificates.
 
+mod policy_files;
+
 use crate::config;
 use crate::config::Error;
 use crate::config::File;
@@ -79,15 +81,19 @@ impl Source {
 /// Reads the keys and certificates that `file` refers to.
 fn world(file: &File, errors: &mut Vec<Error>) -> World {
     let mut world = World { now_unix_s: unix_time().as_secs(), ..World::default() };
-    for upstream in &file.upstreams {
-        if let Some(source) = &upstream.api_key {
-            match secret(&source.from) {
-                Ok(secret) => {
-                    world.secrets.insert(upstream.name.clone(), secret);
-                }
-                Err(text) => errors.push(file.error(&source.place, text)),
-            }
+    for source in file.secrets() {
+        if world.secrets.contains_key(&source.from) {
+            continue;
         }
+        match secret(&source.from) {
+            Ok(secret) => {
+                world.secrets.insert(source.from.clone(), secret);
+            }
+            Err(text) => errors.push(file.error(&source.place, text)),
+        }
+    }
+    policy_files::read(file, &mut world, errors);
+    for upstream in &file.upstreams {
         if let Some(ca) = &upstream.ca {
             match ca_roots(&ca.path) {
                 Ok(roots) => {
@@ -116,9 +122,13 @@ impl Stamp {
         let mut paths = vec![path.clone()];
         for upstream in file.into_iter().flat_map(|file| &file.upstreams) {
             paths.extend(upstream.ca.as_ref().map(|ca| ca.path.clone()));
-            if let Some(SecretPlace::File(path)) = upstream.api_key.as_ref().map(|key| &key.from) {
-                paths.push(path.clone());
-            }
+        }
+        if let Some(file) = file {
+            paths.extend(file.secrets().filter_map(|source| match &source.from {
+                SecretPlace::File(path) => Some(path.clone()),
+                SecretPlace::Env(_) => None,
+            }));
+            paths.extend(policy_files::paths(file));
         }
         paths.extend(["/etc/hosts", "/etc/resolv.conf"].map(PathBuf::from));
         let look = |path: PathBuf| {

@@ -2,7 +2,6 @@
 
 use crate::config::Error;
 use crate::config::File;
-use crate::config::warnings;
 use crate::control::file;
 use crate::control::file::Source;
 use crate::control::file::Stamp;
@@ -12,6 +11,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::World;
 use crate::snapshot::build;
 use crate::snapshot::diff;
+use crate::snapshot::warnings;
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
@@ -168,7 +168,7 @@ impl Watch {
             history: VecDeque::from([first]),
             is_last_reload_successful: true,
             last_errors: Vec::new(),
-            warnings: warnings(&file).iter().map(ToString::to_string).collect(),
+            warnings: warnings(&file, &world).iter().map(ToString::to_string).collect(),
             last_success_unix_ms: now,
             reloads: 1,
             reload_failures: 0,
@@ -303,7 +303,8 @@ impl Watch {
             self.resolver.want(&self.file, now);
         }
         let snapshot = built?;
-        let warnings: Vec<String> = warnings(&file).iter().map(ToString::to_string).collect();
+        let warnings: Vec<String> =
+            warnings(&file, &world).iter().map(ToString::to_string).collect();
         for warning in &warnings {
             tracing::warn!("{warning}");
         }

@@ -3,5 +3,8 @@
 pub mod request;
 mod scan;
 pub mod rewrite;
-pub mod dialect;
+pub mod edit;
 pub mod normalize;
+pub mod estimate;
+pub mod usage;
+pub mod dialect;

@@ -3,6 +3,7 @@
 mod unreadable;
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use crate::llm::scan::Flaw;
 use crate::llm::scan::Scan;
@@ -27,6 +28,23 @@ pub struct Ask<'b> {
     pub include_usage: Option<bool>,
     /// `user`.
     pub user: Option<Text<'b>>,
+    /// Where things stand that may be changed on the way up.
+    pub places: Places,
+}
+
+/// Where in a body things stand that may be changed on the way up: offsets from its start, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Just after the brace that opens the outermost object.
+    pub members: usize,
+    /// The value of `stream_options`, if it is there: an object or `null`.
+    pub stream_options: Option<Range<usize>>,
+    /// Whether that is `null`.
+    pub is_options_null: bool,
+    /// Whether that is an object without members.
+    pub is_options_empty: bool,
+    /// The value of `stream_options.include_usage`, if it is there: true, false or `null`.
+    pub include_usage: Option<Range<usize>>,
 }
 
 impl<'b> Ask<'b> {
@@ -119,6 +137,7 @@ fn find(body: &[u8]) -> Result<Finding<'_>, Flaw> {
     let mut scan = Scan::new(body)?;
     let mut found = Finding::default();
     if scan.is_at_object() {
+        found.ask.places.members = scan.offset() + 1;
         let mut has_member = scan.enter_object()?;
         while has_member {
             let key = scan.key()?;
@@ -174,6 +193,10 @@ impl<'b> Finding<'b> {
         match (key, scan.value()?) {
             (Key::Model, Value::Text(text)) => self.ask.model = Some(text),
             (Key::Model, _) => self.object_to(Unreadable::ModelNotString { offset }),
+            (Key::StreamOptions, Value::Null) => {
+                self.ask.places.stream_options = Some(offset..scan.offset());
+                self.ask.places.is_options_null = true;
+            }
             (_, Value::Null) => {}
             (Key::Stream, Value::Flag(flag)) => self.ask.is_stream = flag,
             (Key::Stream, _) => self.object_to(Unreadable::StreamNotBoolean { offset }),
@@ -197,7 +220,9 @@ impl<'b> Finding<'b> {
 
     fn take_stream_options(&mut self, scan: &mut Scan<'b>) -> Result<(), Flaw> {
         let mut is_seen = false;
+        let start = scan.offset();
         let mut has_member = scan.enter_object()?;
+        self.ask.places.is_options_empty = !has_member;
         while has_member {
             let key = scan.key()?;
             let offset = scan.offset();
@@ -214,15 +239,20 @@ impl<'b> Finding<'b> {
                 }),
                 Likeness::Same => {
                     is_seen = true;
+                    let span = offset..scan.offset();
                     match value {
-                        Value::Flag(flag) => self.ask.include_usage = Some(flag),
-                        Value::Null => {}
+                        Value::Flag(flag) => {
+                            self.ask.include_usage = Some(flag);
+                            self.ask.places.include_usage = Some(span);
+                        }
+                        Value::Null => self.ask.places.include_usage = Some(span),
                         _ => self.object_to(Unreadable::IncludeUsageNotBoolean { offset }),
                     }
                 }
             }
             has_member = scan.has_more_members()?;
         }
+        self.ask.places.stream_options = Some(start..scan.offset());
         Ok(())
     }
 }
@@ -246,14 +276,14 @@ fn token_bound(value: &Value<'_>) -> Option<Option<u64>> {
 
 /// How a key compares to one of ours.
 #[derive(Debug, PartialEq, Eq)]
-enum Likeness {
+pub(crate) enum Likeness {
     Same,
     Miscased,
     None,
 }
 
 #[inline]
-fn likeness(key: &Text<'_>, name: &str) -> Likeness {
+pub(crate) fn likeness(key: &Text<'_>, name: &str) -> Likeness {
     // Most keys are settled by their length: what else means one of ours, by escapes or by letters that fold to
     // ASCII, is longer.
     match key.raw.len().cmp(&name.len()) {

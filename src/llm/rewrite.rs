@@ -1,21 +1,4 @@
-//! Changes to a body on its way up; every byte that is not changed stays as it came.
-
-use std::ops::Range;
-
-/// Appends `body` to `out` with the model at `span` (quotes included) replaced by `model_json` (quoted and escaped).
-///
-/// # Panics
-///
-/// If `span` is not within `body`: it must come from a peek at the same body.
-pub fn model(body: &[u8], span: &Range<usize>, model_json: &[u8], out: &mut Vec<u8>) {
-    assert!(span.start <= span.end && span.end <= body.len(), "the span is of another body");
-    let (before, rest) = body.split_at(span.start);
-    let (_, after) = rest.split_at(span.end - span.start);
-    out.reserve(before.len() + model_json.len() + after.len());
-    out.extend_from_slice(before);
-    out.extend_from_slice(model_json);
-    out.extend_from_slice(after);
-}
+//! Text as JSON writes it.
 
 /// Appends `text` to `out` as a JSON string, with quotes (RFC 8259 section 7). Besides what must be escaped, the
 /// line separators U+2028 and U+2029 are, which some readers of event streams take for line ends.
@@ -48,21 +31,6 @@ fn code_unit(letter: char, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_model_changes() {
-        let body = br#"{ "messages":[], "model" : "a" , "x":1.50}"#;
-        let ask = crate::llm::request::peek(body).unwrap();
-        let mut out = b"kept ".to_vec();
-        model(body, &ask.model.unwrap().span, br#""org/b""#, &mut out);
-        assert_eq!(out, br#"kept { "messages":[], "model" : "org/b" , "x":1.50}"#);
-    }
-
-    #[test]
-    #[should_panic(expected = "another body")]
-    fn a_span_of_another_body_is_a_bug() {
-        model(b"{}", &(1..9), b"\"a\"", &mut Vec::new());
-    }
 
     #[test]
     fn quoted_text_reads_back() {

@@ -12,6 +12,7 @@ use super::upload::Upload;
 use crate::accept::client::Client;
 use crate::accept::client::Received;
 use crate::accept::incoming::Incoming;
+use crate::llm::edit::Edit;
 use crate::record::Fault;
 use crate::ring::clock;
 use crate::units::Moment;
@@ -89,7 +90,7 @@ struct Interest {
 }
 
 impl Exchange<'_> {
-    /// Sends the request, which `upload` has begun, and relays the response until its end. Once a byte of the
+    /// Sends the request, which `upload` has begun with these `edits`, and relays the response until its end. Once a byte of the
     /// response has come, the request is released: it cannot be sent again.
     ///
     /// # Errors
@@ -98,7 +99,7 @@ impl Exchange<'_> {
         &mut self,
         upload: &mut Upload,
         request: &mut Incoming,
-        model: Option<(&std::ops::Range<usize>, &[u8])>,
+        edits: &[Edit<'_>],
     ) -> Result<(), Fault> {
         self.progress.has_sent |= upload.has_sent;
         self.progress.sent_up = None; // What an attempt before this one had sent does not count.
@@ -123,7 +124,7 @@ impl Exchange<'_> {
                     deadline = self.next_deadline();
                 }
                 Wake::LinkWritable => {
-                    let body = Body { bytes: request.body(), model };
+                    let body = Body { bytes: request.body(), edits };
                     if upload.go_on(self.link, self.buffers, body).is_err() {
                         // It takes no more; what it has said before that (401, 413) can still be read.
                         upload.give_up(self.buffers);

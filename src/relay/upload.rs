@@ -1,8 +1,9 @@
 //! What of a request has not gone up yet.
 
 use std::io;
-use std::ops::Range;
 
+use crate::llm::edit;
+use crate::llm::edit::Edit;
 use crate::upstream::Link;
 use crate::wire::buffer::Buffer;
 use crate::wire::buffer::Buffers;
@@ -10,20 +11,20 @@ use crate::wire::buffer::Buffers;
 /// A body up to this size goes up in one send with its head, in bytes.
 const JOINED_BYTES_MAX: usize = 16 << 10;
 
-/// A body as it goes up: the bytes as they came, with the model's name replaced where it has another one upstream.
+/// A body as it goes up: the bytes as they came, but for some edits.
 #[derive(Clone, Copy, Debug)]
 pub struct Body<'a> {
     /// The body as it came.
     pub bytes: &'a [u8],
-    /// Where the model stands in it (quotes included), and what goes there.
-    pub model: Option<(&'a Range<usize>, &'a [u8])>,
+    /// What changes of it: sorted, without overlaps.
+    pub edits: &'a [Edit<'a>],
 }
 
 impl<'a> Body<'a> {
     /// Its length as it goes up.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.pieces().iter().map(|piece| piece.len()).sum()
+        edit::length(self.bytes, self.edits)
     }
 
     /// Whether it has no bytes.
@@ -32,16 +33,9 @@ impl<'a> Body<'a> {
         self.len() == 0
     }
 
-    fn pieces(&self) -> [&'a [u8]; 3] {
-        let Some((span, model)) = self.model else { return [self.bytes, &[], &[]] };
-        let before = self.bytes.get(..span.start).unwrap_or_default();
-        let after = self.bytes.get(span.end..).unwrap_or_default();
-        [before, model, after]
-    }
-
     /// The bytes from `offset` to the end of the piece that it is in.
     fn piece_at(&self, mut offset: usize) -> &'a [u8] {
-        for piece in self.pieces() {
+        for piece in edit::pieces(self.bytes, self.edits) {
             if let Some(rest) = piece.get(offset..)
                 && !rest.is_empty()
             {
@@ -99,7 +93,7 @@ impl Upload {
         buffers.with_scratch(|_, out| {
             write_head(out);
             if body.len() <= JOINED_BYTES_MAX {
-                body.pieces().iter().for_each(|piece| out.extend_from_slice(piece));
+                edit::apply(body.bytes, body.edits, out);
                 upload.body_sent = body.len();
             }
             if upload.body_sent == body.len() && link.post(out) {
@@ -152,20 +146,29 @@ impl Upload {
 #[cfg(test)]
 mod tests {
     use super::Body;
+    use crate::llm::edit::Edit;
 
     #[test]
     fn a_body_is_its_pieces_from_any_offset() {
-        let bytes = br#"{"model":"a","x":1}"#;
-        let span = 9..12;
-        let body = Body { bytes, model: Some((&span, br#""longer""#)) };
-        let whole = br#"{"model":"longer","x":1}"#;
-        assert_eq!(body.len(), whole.len());
-        for start in 0..=whole.len() {
-            let mut got = Vec::new();
-            while !body.piece_at(start + got.len()).is_empty() {
-                got.extend_from_slice(body.piece_at(start + got.len()));
+        let bytes = br#"{"model":"a","x":1,"y":2}"#;
+        let changed = Edit::new(9..12, br#""longer""#);
+        let (put, removed) = (Edit::new(1..1, br#""z":0,"#), Edit::new(18..24, b""));
+        let rows: [(&[Edit<'_>], &[u8]); 4] = [
+            (&[], bytes),
+            (std::slice::from_ref(&changed), br#"{"model":"longer","x":1,"y":2}"#),
+            (&[put, changed.clone(), removed], br#"{"z":0,"model":"longer","x":1}"#),
+            (&[Edit::new(0..25, b"")], b""),
+        ];
+        for (edits, whole) in rows {
+            let body = Body { bytes, edits };
+            assert_eq!((body.len(), body.is_empty()), (whole.len(), whole.is_empty()));
+            for start in 0..=whole.len() {
+                let mut got = Vec::new();
+                while !body.piece_at(start + got.len()).is_empty() {
+                    got.extend_from_slice(body.piece_at(start + got.len()));
+                }
+                assert_eq!(got, &whole[start..]);
             }
-            assert_eq!(got, &whole[start..]);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use crate::accept::client::Client;
 use crate::accept::incoming::Incoming;
+use crate::llm::edit::Edit;
 use crate::record::Fault;
 use crate::record::Retry;
 use crate::record::counters::Retirement;
@@ -145,7 +146,8 @@ pub(super) async fn run(
     let mut link = InUse::new(shard, connection(attempts, endpoint, client, entry).await?);
     attempts.was_reused = link.link().is_reused;
 
-    let body = body_of(attempts.plan, attempts.model, request);
+    let edit = edit_of(attempts.plan, attempts.model);
+    let body = Body { bytes: request.body(), edits: edit.as_slice() };
     let upload = Upload::begin(link.link(), &shard.buffers, body, |out| {
         let id = entry.id();
         let onward = onward(endpoint, upstream, attempts.plan, &id, body.len());
@@ -161,9 +163,7 @@ pub(super) async fn run(
         progress: &mut attempts.progress,
         response,
     };
-    let model = body.model.map(|(span, _)| (span.clone(), &attempts.model.upstream_model_json));
-    let model = model.as_ref().map(|(span, json)| (span, json.as_slice()));
-    exchange.run(&mut upload, request, model).await?;
+    exchange.run(&mut upload, request, edit.as_slice()).await?;
     // An answer that came before all of the request was sent: the rest must not be taken for the next request.
     if response.is_reusable() && attempts.progress.sent_up.is_some() {
         link.give_back(endpoint, upstream);
@@ -173,9 +173,10 @@ pub(super) async fn run(
     Ok(())
 }
 
-fn body_of<'a>(plan: &'a Plan, model: &'a Model, request: &'a Incoming) -> Body<'a> {
-    let model = plan.span.as_ref().map(|span| (span, model.upstream_model_json.as_slice()));
-    Body { bytes: request.body(), model }
+/// The model's name, where it has another one upstream.
+fn edit_of<'a>(plan: &Plan, model: &'a Model) -> Option<Edit<'a>> {
+    let span = plan.span.as_ref()?;
+    Some(Edit::new(span.clone(), model.upstream_model_json.as_slice()))
 }
 
 /// The next endpoint in turn that has an address and was not tried yet.

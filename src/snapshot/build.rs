@@ -19,6 +19,9 @@ use crate::snapshot::Secret;
 use crate::snapshot::Snapshot;
 use crate::snapshot::Tls;
 use crate::snapshot::Upstream;
+use crate::snapshot::describe::describe as describe_policy;
+use crate::snapshot::policy::Builder;
+use crate::snapshot::policy::Names;
 use crate::units::EndpointId;
 use crate::units::ModelId;
 use crate::units::UpstreamId;
@@ -36,12 +39,21 @@ use std::sync::Arc;
 pub struct World {
     /// Hosts' addresses; a host that is not here has none.
     pub addresses: HashMap<String, Vec<IpAddr>>,
-    /// Upstreams' keys, by the upstream's name, trimmed.
-    pub secrets: HashMap<String, Secret>,
+    /// Every secret that the file speaks of, trimmed.
+    pub secrets: HashMap<config::SecretPlace, Secret>,
     /// The roots that upstreams without a `ca` are trusted by.
     pub system_roots: Option<RootCertStore>,
     /// The roots of each `ca`.
     pub ca_roots: HashMap<PathBuf, RootCertStore>,
+    /// Lists of addresses, by the path that the file names.
+    pub address_files: HashMap<PathBuf, Vec<config::Cidr>>,
+    /// Key files, in the order of their names. One that is the same as before may be the same `Arc`: comparing is quicker then.
+    pub key_files: Vec<Arc<config::KeyFile>>,
+    /// Key sets that were fetched or read from files, by the place of their `[[jwt]]`. Without one that has a url, no token of
+    /// that issuer is believed.
+    pub jwks: HashMap<usize, Vec<u8>>,
+    /// Names of the embedder's steps, by their numbers.
+    pub steps: Vec<String>,
     /// Seconds since 1970; when models that were not there before are said to be created.
     pub now_unix_s: u64,
 }
@@ -68,7 +80,9 @@ pub fn build(
     let mut credentials = Vec::new();
     let mut trusts = Vec::new();
     for upstream in &file.upstreams {
-        credentials.push(credential(file, upstream, world, &mut errors));
+        let source = upstream.api_key.as_ref();
+        let field = source.and_then(|s| credential(file, s, upstream.dialect, world, &mut errors));
+        credentials.push(field);
         trusts.push(trust(file, upstream, world, ledger, &mut errors));
     }
     let pairs: Vec<_> = file.models.iter().map(|m| (m.label(), m.upstream.clone())).collect();
@@ -84,9 +98,18 @@ pub fn build(
         let text = format!("this process has known {SLOTS_MAX} endpoints: restart it");
         errors.push(file.error(&config::Place::default(), text));
     }
+    let upstream_keys = tenant_credentials(file, world, &mut errors);
+    let quotas_given = ledger.quotas_given();
+    let names = Names::new(file);
+    let mut builder = Builder::new(file, world, &names, ledger, &mut errors);
+    let admission = builder.table(&route);
+    let kept = builder.keys();
     if !errors.is_empty() {
+        ledger.take_quotas_back(quotas_given);
         return Err(errors);
     }
+    let keys = kept.keys();
+    ledger.keys = Some(kept);
     let mut endpoints = Vec::new();
     let mut upstreams = Vec::new();
     for ((upstream, credential), trust) in file.upstreams.iter().zip(credentials).zip(&trusts) {
@@ -110,6 +133,10 @@ pub fn build(
         listen: listen(file),
         admin_address: file.admin.address,
         access_log: file.access_log.as_ref().map(|log| log.path.clone()),
+        admission,
+        described: describe_policy(file),
+        keys,
+        upstream_keys,
     })
 }
 
@@ -159,16 +186,38 @@ fn table(
         .map_err(|conflicts| conflicts.iter().filter(is_told).map(explain).collect())
 }
 
+/// The field lines that show upstreams which tenant asks.
+fn tenant_credentials(
+    file: &File,
+    world: &World,
+    errors: &mut Vec<Error>,
+) -> Vec<Box<[(UpstreamId, Secret)]>> {
+    let of_tenant = |tenant: &config::Tenant| {
+        let mut fields = Vec::new();
+        for (named, source) in &tenant.upstream_keys {
+            let mut upstreams = (0..).map(UpstreamId).zip(&file.upstreams);
+            let Some((id, upstream)) = upstreams.find(|(_, u)| u.name == named.name) else {
+                continue;
+            };
+            let field = credential(file, source, upstream.dialect, world, errors);
+            fields.extend(field.map(|field| (id, field)));
+        }
+        fields.sort_by_key(|(id, _)| *id);
+        fields.into()
+    };
+    file.tenants.iter().map(of_tenant).collect()
+}
+
 /// The field line that an upstream knows us by.
 fn credential(
     file: &File,
-    upstream: &config::Upstream,
+    source: &config::KeySource,
+    dialect: config::Dialect,
     world: &World,
     errors: &mut Vec<Error>,
 ) -> Option<Secret> {
-    let source = upstream.api_key.as_ref()?;
     let from = source.from.describe();
-    let Some(secret) = world.secrets.get(&upstream.name) else {
+    let Some(secret) = world.secrets.get(&source.from) else {
         errors.push(file.error(&source.place, format!("{from} has not been read")));
         return None;
     };
@@ -187,7 +236,7 @@ fn credential(
         errors.push(file.error(&source.place, text));
         return None;
     }
-    let name: &[u8] = match upstream.dialect {
+    let name: &[u8] = match dialect {
         config::Dialect::OpenAi => b"authorization: Bearer ",
         config::Dialect::Anthropic => b"x-api-key: ",
     };

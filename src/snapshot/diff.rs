@@ -1,11 +1,14 @@
 //! What is different between two snapshots, in lines for people.
 
+mod policy;
+
 use crate::snapshot::Endpoint;
 use crate::snapshot::Outline;
 use crate::snapshot::Snapshot;
 use crate::snapshot::outline;
 use crate::snapshot::outline::EndpointOutline;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What is taken up at the start of the process only.
@@ -36,6 +39,7 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Vec<String> {
             lines.push(format!("upstream \"{name}\": {url}: other certificates are trusted"));
         }
     }
+    policy::secrets(old, new, &mut lines);
     for upstream in &new_outline.upstreams {
         let before = old_outline.upstreams.iter().find(|before| before.name == upstream.name);
         for endpoint in &upstream.endpoints {
@@ -80,6 +84,7 @@ pub fn diff_outlines(old: &Outline, new: &Outline) -> Vec<String> {
             lines.push(format!("model \"{}\": {key}: {was} -> {is}", model.name));
         }
     }
+    policy::outlines(old, new, &mut lines);
     lines
 }
 
@@ -115,9 +120,11 @@ fn changed<'s>(
     old: &'s BTreeMap<String, String>,
     new: &'s BTreeMap<String, String>,
 ) -> impl Iterator<Item = (&'s str, &'s str, &'s str)> {
-    new.iter().filter_map(|(key, is)| {
-        let was = old.get(key).map_or("not known", String::as_str);
-        (was != is).then_some((key.as_str(), was, is.as_str()))
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    keys.into_iter().filter_map(move |key| {
+        let value = |of: &'s BTreeMap<String, String>| of.get(key).map_or("none", String::as_str);
+        let (was, is) = (value(old), value(new));
+        (was != is).then_some((key.as_str(), was, is))
     })
 }
 

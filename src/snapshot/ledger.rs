@@ -1,10 +1,15 @@
 //! Numbers that outlive a snapshot: whatever is the same as before keeps its own.
 
+use crate::admission::limit::Scope;
+use crate::config::Count;
+use crate::snapshot::keys::Kept;
 use crate::units::LaneId;
+use crate::units::QuotaId;
 use crate::units::SlotId;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 /// The most (model, upstream) pairs in the life of a process: each has a fixed page of counters on every shard.
@@ -13,9 +18,15 @@ pub const LANES_MAX: usize = 1024;
 /// The most endpoints in the life of a process.
 pub const SLOTS_MAX: usize = 65_536;
 
+/// The most limits in the life of a process: each has a fixed place where its use is counted.
+pub const QUOTAS_MAX: usize = 1 << 19;
+
 /// The numbers given out so far.
 #[derive(Debug, Default)]
 pub struct Ledger {
+    /// The keys of the newest snapshot.
+    pub(super) keys: Option<Kept>,
+    quotas: HashMap<Quota, QuotaId>,
     lanes: HashMap<(String, String), LaneId>,
     slots: HashMap<SlotKey, SlotId>,
     /// When a model was first seen, in seconds since 1970.
@@ -31,6 +42,14 @@ struct SlotKey {
     url: String,
     /// The number of its [`Trust`], where it has TLS.
     trust: Option<u64>,
+}
+
+/// What makes a limit the same limit: what was used of it stays used.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Quota {
+    scope: Scope,
+    name: Box<str>,
+    count: Count,
 }
 
 /// One set of roots and the TLS configuration made from it.
@@ -64,6 +83,28 @@ impl Ledger {
         let next = SlotId(count(self.slots.len()));
         let key = SlotKey { upstream: upstream.to_owned(), url: url.to_owned(), trust };
         *self.slots.entry(key).or_insert(next)
+    }
+
+    /// The number of a limit; none: there is no place left.
+    pub(super) fn quota(&mut self, scope: Scope, name: &str, count: Count) -> Option<QuotaId> {
+        let next = self.quotas.len();
+        match self.quotas.entry(Quota { scope, name: name.into(), count }) {
+            Entry::Occupied(known) => Some(*known.get()),
+            Entry::Vacant(_) if next >= QUOTAS_MAX => None,
+            Entry::Vacant(new) => Some(*new.insert(QuotaId(self::count(next)))),
+        }
+    }
+
+    /// How many limits have a number.
+    pub(super) fn quotas_given(&self) -> usize {
+        self.quotas.len()
+    }
+
+    /// Takes back the numbers of limits from the `given`th on: the snapshot they were for was not made.
+    pub(super) fn take_quotas_back(&mut self, given: usize) {
+        if self.quotas.len() > given {
+            self.quotas.retain(|_, id| id.index() < given);
+        }
     }
 
     pub(crate) fn created(&mut self, model: &str, now_unix_s: u64) -> u64 {

@@ -4,14 +4,22 @@
 //! them. Names have become indices; what is the same as before has kept its numbers ([`Ledger`]).
 
 mod build;
+mod describe;
 mod diff;
 mod explain;
+mod issuers;
+mod keys;
 mod ledger;
 mod networks;
 mod outline;
+mod parameters;
+mod policy;
 mod secret;
 mod tls;
+mod warnings;
 
+use crate::admission;
+use crate::admission::Keys;
 use crate::config;
 use crate::llm::dialect::Dialect;
 use crate::route;
@@ -19,6 +27,7 @@ use crate::units::EndpointId;
 use crate::units::LaneId;
 use crate::units::ModelId;
 use crate::units::SlotId;
+use crate::units::TenantId;
 use crate::units::UpstreamId;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +36,8 @@ use std::time::Duration;
 pub use build::World;
 pub use build::build;
 pub use build::clashes;
+pub use describe::Described;
+pub use describe::Settings;
 pub use diff::diff;
 pub use diff::diff_outlines;
 pub use explain::Asked;
@@ -34,11 +45,13 @@ pub use explain::Explanation;
 pub use explain::explain;
 pub use ledger::LANES_MAX;
 pub use ledger::Ledger;
+pub use ledger::QUOTAS_MAX;
 pub use ledger::SLOTS_MAX;
 pub use networks::Networks;
 pub use outline::Outline;
 pub use outline::outline;
 pub use secret::Secret;
+pub use warnings::warnings;
 
 /// One state of the world.
 #[derive(Debug)]
@@ -61,6 +74,14 @@ pub struct Snapshot {
     pub access_log: Option<config::LogPath>,
     /// The body of `GET /v1/models`.
     pub model_list: Vec<u8>,
+    /// Who may enter and how much.
+    pub admission: admission::Table,
+    /// All API keys; the same from snapshot to snapshot while nothing about them changes.
+    pub keys: Arc<Keys>,
+    /// The whole field lines that show upstreams which tenant asks, by [`TenantId`], each list in the order of upstreams.
+    pub upstream_keys: Vec<Box<[(UpstreamId, Secret)]>>,
+    /// Who may enter and how much, for people.
+    pub described: Described,
 }
 
 impl Snapshot {
@@ -81,6 +102,13 @@ impl Snapshot {
     #[must_use]
     pub fn upstream(&self, id: UpstreamId) -> &Upstream {
         &self.upstreams[id.index()]
+    }
+
+    /// The whole field line, with its CRLF, that shows an upstream that this tenant asks; none: the upstream's own is used.
+    #[must_use]
+    pub fn tenant_credentials(&self, tenant: TenantId, upstream: UpstreamId) -> Option<&Secret> {
+        let keys = self.upstream_keys.get(tenant.index())?;
+        keys.iter().find(|(id, _)| *id == upstream).map(|(_, secret)| secret)
     }
 
     /// An endpoint of this snapshot.

@@ -1,13 +1,19 @@
 //! A snapshot as operators may see it: JSON for the admin page, and what `ringway check` compares. No secrets.
 
+use crate::admission::jwt;
 use crate::config::LogPath;
 use crate::snapshot::Model;
+use crate::snapshot::Settings;
 use crate::snapshot::Snapshot;
 use crate::snapshot::Upstream;
+use crate::units::KeyId;
 use serde::Deserialize;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// Keys of a tenant whose ids are listed.
+const KEYS_SHOWN: usize = 5;
 
 /// A snapshot without its secrets. Durations are in milliseconds, settings under their names in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +26,36 @@ pub struct Outline {
     pub upstreams: Vec<UpstreamOutline>,
     /// In the file's order.
     pub models: Vec<ModelOutline>,
+    /// In the file's order.
+    #[serde(default)]
+    pub tenants: Vec<TenantOutline>,
+    /// Issuers of tokens, in the file's order.
+    #[serde(default)]
+    pub issuers: Vec<IssuerOutline>,
+}
+
+/// A tenant without its secrets and without the digests of its keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantOutline {
+    /// Its name.
+    pub name: String,
+    /// How many keys it has.
+    pub keys: usize,
+    /// The ids of its first keys.
+    pub key_ids: Vec<String>,
+    /// What the file says of it: `limits`, `models`, `addresses` and so on.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// Who makes tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuerOutline {
+    /// What its tokens have as `iss`, or its place in the file.
+    pub name: String,
+    /// How many keys there are to verify its tokens with.
+    pub keys: usize,
+    /// What the file says of it.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// An upstream without its secret.
@@ -66,25 +102,71 @@ pub fn outline(snapshot: &Snapshot) -> Outline {
         Some(LogPath::Stdout) => "stdout".to_owned(),
         Some(LogPath::File(path)) => path.display().to_string(),
     };
+    let mut all = settings([
+        ("listen.address", listen.address.to_string()),
+        ("listen.server_timing", listen.server_timing.to_string()),
+        ("listen.trust_request_id", listen.trust_request_id.to_string()),
+        ("listen.proxy_protocol", listen.proxy_protocol.to_string()),
+        ("listen.trusted_proxies", listen.trusted_proxies.to_string()),
+        ("listen.limits.body_bytes_max", listen.body_bytes_max.to_string()),
+        ("listen.limits.head_timeout_ms", millis(listen.head_timeout)),
+        ("listen.limits.idle_timeout_ms", millis(listen.idle_timeout)),
+        ("listen.limits.body_timeout_ms", millis(listen.body_timeout)),
+        ("listen.limits.write_timeout_ms", millis(listen.write_timeout)),
+        ("admin.address", snapshot.admin_address.to_string()),
+        ("access_log.path", log),
+        ("tenants", snapshot.admission.tenants.len().to_string()),
+        ("keys", snapshot.keys.len().to_string()),
+    ]);
+    all.extend(described(&snapshot.described.settings));
+    let mut models: Vec<ModelOutline> =
+        snapshot.models.iter().map(|m| model(snapshot, m)).collect();
+    for (model, more) in models.iter_mut().zip(&snapshot.described.models) {
+        model.settings.extend(described(more));
+    }
     Outline {
         number: snapshot.number,
-        settings: settings([
-            ("listen.address", listen.address.to_string()),
-            ("listen.server_timing", listen.server_timing.to_string()),
-            ("listen.trust_request_id", listen.trust_request_id.to_string()),
-            ("listen.proxy_protocol", listen.proxy_protocol.to_string()),
-            ("listen.trusted_proxies", listen.trusted_proxies.to_string()),
-            ("listen.limits.body_bytes_max", listen.body_bytes_max.to_string()),
-            ("listen.limits.head_timeout_ms", millis(listen.head_timeout)),
-            ("listen.limits.idle_timeout_ms", millis(listen.idle_timeout)),
-            ("listen.limits.body_timeout_ms", millis(listen.body_timeout)),
-            ("listen.limits.write_timeout_ms", millis(listen.write_timeout)),
-            ("admin.address", snapshot.admin_address.to_string()),
-            ("access_log.path", log),
-        ]),
+        settings: all,
         upstreams: snapshot.upstreams.iter().map(|u| upstream(snapshot, u)).collect(),
-        models: snapshot.models.iter().map(|m| model(snapshot, m)).collect(),
+        models,
+        tenants: tenants(snapshot),
+        issuers: issuers(snapshot),
     }
+}
+
+fn tenants(snapshot: &Snapshot) -> Vec<TenantOutline> {
+    let policies = snapshot.admission.tenants.iter().zip(&snapshot.described.tenants);
+    let mut tenants: Vec<TenantOutline> = policies
+        .map(|(policy, settings)| TenantOutline {
+            name: policy.name.to_string(),
+            keys: 0,
+            key_ids: Vec::new(),
+            settings: described(settings).collect(),
+        })
+        .collect();
+    for key in (0..snapshot.keys.len()).filter_map(|index| u32::try_from(index).ok()) {
+        let key = snapshot.keys.get(KeyId(key));
+        let Some(tenant) = tenants.get_mut(key.tenant.index()) else { continue };
+        tenant.keys += 1;
+        if tenant.key_ids.len() < KEYS_SHOWN {
+            tenant.key_ids.push(key.name.to_owned());
+        }
+    }
+    tenants
+}
+
+fn issuers(snapshot: &Snapshot) -> Vec<IssuerOutline> {
+    let issuers = snapshot.admission.issuers.iter().zip(&snapshot.described.issuers);
+    let outline = |(issuer, (name, settings)): (&jwt::Issuer, &(String, Settings))| IssuerOutline {
+        name: name.clone(),
+        keys: issuer.keys.len(),
+        settings: described(settings).collect(),
+    };
+    issuers.map(outline).collect()
+}
+
+fn described(settings: &Settings) -> impl Iterator<Item = (String, String)> {
+    settings.iter().map(|(key, value)| ((*key).to_owned(), value.clone()))
 }
 
 fn upstream(snapshot: &Snapshot, upstream: &Upstream) -> UpstreamOutline {

@@ -90,6 +90,38 @@ impl Scanner {
         scan
     }
 
+    /// Takes in the next bytes of the stream, at most to the end of the first event (or other run of lines) that ends in
+    /// them, its blank line included. How many bytes those are, and what they hold.
+    pub fn feed_event(&mut self, bytes: &[u8]) -> (usize, Scan) {
+        let mut scan = Scan::default();
+        let mut at = 0;
+        if self.is_after_return && bytes.first() == Some(&b'\n') {
+            self.is_after_return = false;
+            at = 1;
+            if self.at_boundary() {
+                scan.boundary = Some(at);
+                return (at, scan);
+            }
+        }
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            self.is_after_return = false;
+            let Some(length) = self.find_line_end(rest) else { break };
+            at += length + 1;
+            let is_return = rest.get(length) == Some(&b'\r');
+            // A carriage return takes the line feed after it along; if that is not here yet, it comes alone.
+            if is_return && bytes.get(at) == Some(&b'\n') {
+                at += 1;
+            } else {
+                self.is_after_return = is_return;
+            }
+            if self.end_line(&mut scan) {
+                scan.boundary = Some(at);
+                return (at, scan);
+            }
+        }
+        (bytes.len(), scan)
+    }
+
     /// Looks at the current line, of which `rest` is the rest; where it ends, if it does.
     #[inline]
     fn find_line_end(&mut self, rest: &[u8]) -> Option<usize> {
@@ -169,6 +201,7 @@ mod tests {
             let parts = [&bytes[..cut], &bytes[cut..]];
             assert_eq!(joined(&parts), whole, "{:?} at {cut}", String::from_utf8_lossy(bytes));
         }
+        assert_eq!(joined_events(bytes), whole, "{:?}", String::from_utf8_lossy(bytes));
         let single: Vec<&[u8]> = bytes.chunks(1).collect();
         assert_eq!(joined(&single), whole, "{:?}", String::from_utf8_lossy(bytes));
         whole
@@ -186,6 +219,29 @@ mod tests {
             offset += part.len();
         }
         (all, scanner.at_boundary())
+    }
+
+    /// The same event by event, for every split in two.
+    fn joined_events(bytes: &[u8]) -> (Scan, bool) {
+        let mut results: Vec<(Scan, bool)> = Vec::new();
+        for cut in 0..=bytes.len() {
+            let mut scanner = Scanner::default();
+            let (mut all, mut at) = (Scan::default(), 0);
+            for end in [cut, bytes.len()] {
+                while at < end {
+                    let (length, scan) = scanner.feed_event(&bytes[at..end]);
+                    assert!(length > 0 && scan.boundary.is_none_or(|boundary| boundary == length));
+                    assert!(scan.events <= 1);
+                    at += length;
+                    all.events += scan.events;
+                    all.is_done |= scan.is_done;
+                    all.boundary = scan.boundary.map(|_| at).or(all.boundary);
+                }
+            }
+            results.push((all, scanner.at_boundary()));
+        }
+        assert!(results.iter().all(|result| *result == results[0]));
+        results[0]
     }
 
     #[test]

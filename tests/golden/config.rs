@@ -4,17 +4,23 @@
 //! is what `x.toml` is replaced with: what that changes is part of the `.snap` of `x`. `UPDATE=1` writes
 //! the expectations anew.
 
+use ringway::admission;
+use ringway::admission::limit::Limit;
 use ringway::config;
 use ringway::snapshot;
 use ringway::snapshot::Ledger;
 use ringway::snapshot::Secret;
 use ringway::snapshot::Snapshot;
 use ringway::snapshot::World;
+use ringway::units::KeyId;
+use ringway::units::TenantId;
+use ringway::units::UpstreamId;
 use rustls::RootCertStore;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/files/config")
@@ -34,7 +40,7 @@ fn every_file_becomes_or_says_what_it_should() {
     for name in &names {
         let mut ledger = Ledger::default();
         let (ending, text) = match read(name, &mut ledger, 1) {
-            Ok(snapshot) => ("snap", show(name, &snapshot, &mut ledger)),
+            Ok((world, snapshot)) => ("snap", show(name, &world, &snapshot, &mut ledger)),
             Err(errors) => ("err", lines(&errors)),
         };
         compare(name, ending, &text, &mut wrong);
@@ -42,7 +48,11 @@ fn every_file_becomes_or_says_what_it_should() {
     assert!(wrong.is_empty(), "UPDATE=1 writes these anew:\n{}", wrong.join("\n"));
 }
 
-fn read(name: &str, ledger: &mut Ledger, number: u64) -> Result<Snapshot, Vec<config::Error>> {
+fn read(
+    name: &str,
+    ledger: &mut Ledger,
+    number: u64,
+) -> Result<(World, Snapshot), Vec<config::Error>> {
     let file_name = format!("{name}.toml");
     let text = fs::read_to_string(folder().join(&file_name)).unwrap();
     let (file, mut errors) = config::read(&text, &file_name);
@@ -52,7 +62,8 @@ fn read(name: &str, ledger: &mut Ledger, number: u64) -> Result<Snapshot, Vec<co
         return Err(errors);
     }
     let world = world(&file, &text);
-    snapshot::build(&file, &world, ledger, number)
+    let snapshot = snapshot::build(&file, &world, ledger, number)?;
+    Ok((world, snapshot))
 }
 
 /// A world in which every variable, file and name that the config speaks of is there.
@@ -60,22 +71,37 @@ fn world(file: &config::File, text: &str) -> World {
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let mut private = roots.clone();
     private.roots.truncate(1);
-    let key = |upstream: &config::Upstream| match &upstream.api_key {
-        Some(key) if key.from == config::SecretPlace::Env("EMPTY".to_owned()) => String::new(),
-        Some(key) if key.from == config::SecretPlace::Env("BROKEN".to_owned()) => {
-            "a\r\nb: c".into()
-        }
-        _ => format!("key-of-{}", upstream.name),
+    let secret = |from: &config::SecretPlace| match from {
+        config::SecretPlace::Env(name) if name == "EMPTY" => String::new(),
+        config::SecretPlace::Env(name) if name == "BROKEN" => "a\r\nb: c".to_owned(),
+        config::SecretPlace::Env(name) if name == "SHORT" => "short".to_owned(),
+        from => format!("key-of-{}-that-is-long-enough", from.describe().replace(' ', "-")),
     };
     let hosts = file.upstreams.iter().flat_map(|u| &u.endpoints).map(|e| e.url.host.clone());
     let addresses = hosts.map(|host| (host, vec!["192.0.2.1".parse().unwrap()]));
     World {
         addresses: addresses.filter(|_| !text.contains("# no addresses")).collect(),
         secrets: file
-            .upstreams
-            .iter()
-            .map(|u| (u.name.clone(), Secret::new(key(u).into_bytes())))
+            .secrets()
+            .map(|source| (source.from.clone(), Secret::new(secret(&source.from).into_bytes())))
             .collect(),
+        address_files: file
+            .address_files()
+            .map(|list| (list.path.clone(), networks(list)))
+            .collect(),
+        key_files: file.keys.iter().map(|keys| Arc::new(key_file(keys))).collect(),
+        jwks: file
+            .jwt
+            .iter()
+            .enumerate()
+            .filter_map(|(index, jwt)| match &jwt.keys {
+                Some(config::JwtKeys::File(keys)) => {
+                    Some((index, fs::read(beside(&keys.path)).ok()?))
+                }
+                _ => None,
+            })
+            .collect(),
+        steps: vec!["audit".to_owned()],
         system_roots: Some(roots),
         ca_roots: file
             .upstreams
@@ -86,7 +112,26 @@ fn world(file: &config::File, text: &str) -> World {
     }
 }
 
-fn show(name: &str, snapshot: &Snapshot, ledger: &mut Ledger) -> String {
+/// What a config names lies beside it.
+fn beside(path: &Path) -> PathBuf {
+    folder().join(path)
+}
+
+fn networks(list: &config::FileSource) -> Vec<config::Cidr> {
+    let text = fs::read_to_string(beside(&list.path)).unwrap();
+    let (networks, errors) = config::read_networks(&text, &list.path.display().to_string());
+    assert!(errors.is_empty(), "{}", lines(&errors));
+    networks
+}
+
+fn key_file(keys: &config::FileSource) -> config::KeyFile {
+    let text = fs::read_to_string(beside(&keys.path)).unwrap();
+    let (keys, errors) = config::keys::read(&text, &keys.path.display().to_string());
+    assert!(errors.is_empty(), "{}", lines(&errors));
+    keys
+}
+
+fn show(name: &str, world: &World, snapshot: &Snapshot, ledger: &mut Ledger) -> String {
     let mut out = serde_json::to_string_pretty(&snapshot::outline(snapshot)).unwrap();
     out.push_str("\n\n-- endpoints\n");
     for endpoint in &snapshot.endpoints {
@@ -102,6 +147,7 @@ fn show(name: &str, snapshot: &Snapshot, ledger: &mut Ledger) -> String {
         assert!(!shown.contains("key-of-"), "a secret is in {shown}");
         writeln!(out, "{}: {field:?}", upstream.name).unwrap();
     }
+    admitted(snapshot, &mut out);
     writeln!(out, "\n-- models\n{}", String::from_utf8_lossy(&snapshot.model_list)).unwrap();
     for model in &snapshot.models {
         let json = String::from_utf8_lossy(&model.upstream_model_json);
@@ -115,7 +161,7 @@ fn show(name: &str, snapshot: &Snapshot, ledger: &mut Ledger) -> String {
     }
     let text = fs::read_to_string(folder().join(format!("{name}.toml"))).unwrap();
     let file = config::parse(&text, &format!("{name}.toml")).unwrap();
-    let warnings = config::warnings(&file);
+    let warnings = snapshot::warnings(&file, world);
     if !warnings.is_empty() {
         writeln!(out, "\n-- warnings\n{}", lines(&warnings).trim_end()).unwrap();
     }
@@ -130,7 +176,7 @@ fn show(name: &str, snapshot: &Snapshot, ledger: &mut Ledger) -> String {
     }
     if folder().join(format!("{name}.after.toml")).exists() {
         let after = read(&format!("{name}.after"), ledger, 2);
-        let after = after.unwrap_or_else(|errors| panic!("{}", lines(&errors)));
+        let (_, after) = after.unwrap_or_else(|errors| panic!("{}", lines(&errors)));
         let changes = snapshot::diff(snapshot, &after);
         writeln!(out, "\n-- changes\n{}", changes.join("\n")).unwrap();
         for endpoint in &after.endpoints {
@@ -141,6 +187,81 @@ fn show(name: &str, snapshot: &Snapshot, ledger: &mut Ledger) -> String {
         }
     }
     out
+}
+
+/// Who may enter and how much, as it was built; nothing where nothing is said of it.
+fn admitted(snapshot: &Snapshot, out: &mut String) {
+    let shown = format!("{snapshot:?}");
+    assert!(!shown.contains("key-of-"), "a secret is in {shown}");
+    let table = &snapshot.admission;
+    let level = |level: &admission::Level| format!("{:?}", level.chain.links());
+    if table.tenants.is_empty() && table.issuers.is_empty() && table.listen.chain.links().is_empty()
+    {
+        return;
+    }
+    writeln!(out, "\n-- admission\nlisten {}", level(&table.listen)).unwrap();
+    writeln!(out, "identity {:?}", table.identity).unwrap();
+    for (index, tenant) in (0..).zip(&table.tenants) {
+        let admission::TenantPolicy { name, models, when_full, .. } = tenant;
+        writeln!(
+            out,
+            "tenant {name} {} models={models:?} when_full={when_full:?}",
+            level(&tenant.level)
+        )
+        .unwrap();
+        limits("tenant", &tenant.limits, out);
+        for (model, list) in &tenant.model_limits {
+            limits(&format!("with {}", snapshot.model(*model).label()), list, out);
+        }
+        for upstream in (0..).map(UpstreamId).take(snapshot.upstreams.len()) {
+            if let Some(field) = snapshot.tenant_credentials(TenantId(index), upstream) {
+                let field = String::from_utf8_lossy(field.expose());
+                writeln!(out, "  {}: {field:?}", snapshot.upstream(upstream).name).unwrap();
+            }
+        }
+    }
+    for model in &table.models {
+        let admission::ModelPolicy {
+            name, when_full, degrade_to, output_tokens, parameters, ..
+        } = model;
+        let chain = level(&model.level);
+        let parameters = parameters.is_some();
+        writeln!(
+            out,
+            "model {name} {chain} when_full={when_full:?} degrade_to={degrade_to:?} \
+             output_tokens={output_tokens} parameters={parameters}"
+        )
+        .unwrap();
+        limits("model", &model.limits, out);
+    }
+    for key in (0..).map(KeyId).take(snapshot.keys.len()) {
+        let key = snapshot.keys.get(key);
+        let tenant = &table.tenants[key.tenant.index()].name;
+        let (name, models, expires) = (key.name, key.models, key.expires_unix_s);
+        writeln!(out, "key {tenant}/{name} models={models:?} expires={expires:?}").unwrap();
+        limits("key", key.limits, out);
+    }
+    for issuer in &table.issuers {
+        let name = issuer.issuer.as_deref().unwrap_or("anyone");
+        let (audience, tenant) = (&issuer.audience, issuer.tenant);
+        let mut tenants: Vec<_> = issuer.tenants.iter().collect();
+        tenants.sort();
+        writeln!(
+            out,
+            "issuer {name} audience={audience:?} algorithms={:?} keys={:?} leeway={} tenant={tenant:?} \
+             tenants={tenants:?} {:?}",
+            issuer.algorithms, issuer.keys, issuer.leeway_s, issuer.claims
+        )
+        .unwrap();
+    }
+    writeln!(out, "signers {:?} window {} s", table.signers, table.signers.window_s).unwrap();
+}
+
+fn limits(whose: &str, limits: &[Limit], out: &mut String) {
+    for limit in limits {
+        let (id, scope, rule) = (limit.id.0, limit.scope, limit.rule);
+        writeln!(out, "  {whose} quota {id} {scope:?} {rule:?}").unwrap();
+    }
 }
 
 fn lines(errors: &[config::Error]) -> String {

@@ -2,8 +2,16 @@
 
 #[path = "../fuzz/checks.rs"]
 mod checks;
+#[path = "../../src/llm/normalize/oracle.rs"]
+mod normalize;
+#[path = "../../src/llm/usage/oracle.rs"]
+mod usage;
 
 use std::path::Path;
+
+use ringway::llm;
+use ringway::llm::usage::Meter;
+use ringway::llm::usage::Usage;
 
 use crate::wire::Dice;
 use crate::wire::change;
@@ -50,4 +58,18 @@ fn events() {
 #[test]
 fn proxies() {
     check_all(&files("proxy"), checks::proxy_header);
+}
+
+#[test]
+fn answers_with_usage() {
+    check_all(&files("usage"), usage::check);
+    // Streams of other checks are answers too.
+    check_all(&files("sse"), usage::check);
+}
+
+#[test]
+fn parameters() {
+    let check = |body: &[u8]| drop(normalize::check(body));
+    check_all(&files("normalize"), check);
+    check_all(&files("peek"), check);
 }

@@ -5,11 +5,11 @@ use crate::config::limits::Raw;
 use crate::config::limits::TIMED;
 use crate::config::policy::Count;
 use crate::config::policy::LIMIT_MAX;
-use crate::config::policy::Limits;
 use crate::config::policy::ModelLimits;
 use crate::config::policy::Named;
 use crate::config::policy::Parameter;
 use crate::config::policy::Parameters;
+use crate::config::policy::Quotas;
 use crate::config::policy::WhenFull;
 use crate::config::section::Entry;
 use crate::config::section::Errors;
@@ -19,11 +19,11 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 /// `limits` of the table; only a tenant's has `models`.
-pub(super) fn limits(section: &Section<'_>, has_models: bool, errors: &mut Errors<'_>) -> Limits {
+pub(super) fn limits(section: &Section<'_>, has_models: bool, errors: &mut Errors<'_>) -> Quotas {
     let Some(section) = section.table("limits", errors) else {
-        return Limits::default();
+        return Quotas::default();
     };
-    let mut limits = Limits {
+    let mut limits = Quotas {
         place: section.place.clone(),
         counts: counts(&section, has_models, errors),
         models: Vec::new(),

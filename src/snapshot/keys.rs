@@ -1,0 +1,248 @@
+//! All keys, of the file and of its key files, and whether they are still the same.
+
+use crate::admission::Keys;
+use crate::admission::ModelSet;
+use crate::admission::key::Key;
+use crate::admission::key::KeyDigest;
+use crate::admission::key::SameKey;
+use crate::admission::limit::Scope;
+use crate::config;
+use crate::config::Error;
+use crate::config::File;
+use crate::config::KEYS_MAX;
+use crate::config::KeyFile;
+use crate::config::Place;
+use crate::snapshot::World;
+use crate::snapshot::policy::Builder;
+use crate::units::TenantId;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// The most errors that are said of the lines of one key file.
+const ERRORS_MAX: usize = 20;
+
+/// All that keys are made of: where it is the same, they are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    tenants: Vec<String>,
+    /// Names that lead to models, by model.
+    models: Vec<Vec<String>>,
+    /// Keys of the file, without their places.
+    listed: Vec<(u32, config::TenantKey)>,
+    files: Vec<Arc<KeyFile>>,
+}
+
+impl Source {
+    fn new(file: &File, world: &World) -> Self {
+        let names = |model: &config::Model| {
+            let names = [model.name.clone(), model.label()];
+            names.into_iter().chain(model.aliases.iter().cloned()).collect()
+        };
+        let tenants = (0..).zip(&file.tenants);
+        let listed = tenants.flat_map(|(id, tenant)| {
+            tenant.keys.iter().map(move |key| {
+                let mut key = config::TenantKey { place: Place::default(), ..key.clone() };
+                for model in key.models.iter_mut().flatten() {
+                    model.place = Place::default();
+                }
+                (id, key)
+            })
+        });
+        Self {
+            tenants: file.tenants.iter().map(|tenant| tenant.name.clone()).collect(),
+            models: file.models.iter().map(names).collect(),
+            listed: listed.collect(),
+            files: world.key_files.clone(),
+        }
+    }
+}
+
+/// The keys of the newest snapshot, and what they were made of.
+#[derive(Debug)]
+pub(super) struct Kept {
+    source: Source,
+    keys: Arc<Keys>,
+}
+
+impl Builder<'_> {
+    /// The keys: those of before if nothing about them has changed.
+    pub(super) fn keys(&mut self) -> Kept {
+        let source = Source::new(self.file, self.world);
+        if let Some(kept) = self.ledger.keys.as_ref().filter(|kept| kept.source == source) {
+            return Kept { source, keys: Arc::clone(&kept.keys) };
+        }
+        let mut gathered = Gathered::default();
+        for (id, tenant) in (0..).map(TenantId).zip(&self.file.tenants) {
+            for key in &tenant.keys {
+                self.listed_key(id, &tenant.name, key, &mut gathered);
+            }
+        }
+        for file in &self.world.key_files {
+            self.key_file(file, &mut gathered);
+        }
+        let count = gathered.list.len();
+        if count > KEYS_MAX {
+            let text = format!("there are {count} keys: at most {KEYS_MAX} are supported");
+            self.error(&Place::default(), text);
+        }
+        let Gathered { list, origins, .. } = gathered;
+        let keys = Keys::new(list.into_iter()).unwrap_or_else(|same| {
+            self.same_key(same, &origins);
+            Keys::default()
+        });
+        Kept { source, keys: Arc::new(keys) }
+    }
+
+    fn listed_key(
+        &mut self,
+        id: TenantId,
+        tenant: &str,
+        key: &config::TenantKey,
+        gathered: &mut Gathered,
+    ) {
+        let models = key.models.as_ref();
+        let models = models.map(|m| self.names.set(m.iter().map(|model| model.name.as_str())));
+        let limits = self.limits(Scope::Key, &format!("{tenant}\0{}", key.id), &key.limits);
+        gathered.names.insert((id, key.id.as_str().into()));
+        gathered.origins.push((Origin::Listed, key.place.line));
+        let name = key.id.as_str().into();
+        let expires_unix_s = key.expires_unix_s;
+        let key =
+            (KeyDigest::new(key.sha256), Key { name, tenant: id, expires_unix_s, models, limits });
+        gathered.list.push(key);
+    }
+
+    fn key_file(&mut self, file: &Arc<KeyFile>, gathered: &mut Gathered) {
+        let mut errors = FileErrors { file, list: Vec::new(), more: 0 };
+        let tenants: HashMap<&str, TenantId> = {
+            let names = self.file.tenants.iter().map(|tenant| tenant.name.as_str());
+            names.zip((0..).map(TenantId)).collect()
+        };
+        let tenants: Vec<Option<TenantId>> =
+            file.tenants.iter().map(|name| tenants.get(&**name).copied()).collect();
+        let sets: Vec<Result<Option<ModelSet>, String>> =
+            file.grants.iter().map(|grant| self.grant_models(grant)).collect();
+        let origin = gathered.files;
+        gathered.files += 1;
+        let mut quota_name = String::new();
+        for line in &file.lines {
+            let name = file.tenant(line);
+            let Some(id) = tenants.get(index(line.tenant)).copied().flatten() else {
+                errors.add(line.line, "tenant", || {
+                    let tenants = self.file.tenants.iter().map(|t| t.name.as_str());
+                    config::unknown("tenant", "[[tenant]]", name, &tenants.collect::<Vec<_>>())
+                });
+                continue;
+            };
+            let models = match sets.get(index(line.grant)) {
+                Some(Err(why)) => {
+                    errors.add(line.line, "models", || why.clone());
+                    continue;
+                }
+                Some(Ok(models)) => models.clone(),
+                None => None,
+            };
+            if !gathered.names.insert((id, line.id.clone())) {
+                errors.add(line.line, "id", || {
+                    let id = &line.id;
+                    format!(
+                        "\"{name}\" has another key called \"{id}\": give one of them another id"
+                    )
+                });
+                continue;
+            }
+            quota_name.clear();
+            quota_name.extend([name, "\0", &line.id]);
+            let counts = file.grant(line).map_or(&[][..], |grant| &grant.limits);
+            let key = Key {
+                name: line.id.clone(),
+                tenant: id,
+                expires_unix_s: line.expires_unix_s,
+                models,
+                limits: self.limits(Scope::Key, &quota_name, counts),
+            };
+            gathered.origins.push((Origin::File(origin), line.line));
+            gathered.list.push((KeyDigest::new(line.sha256), key));
+        }
+        self.errors.extend(errors.finish());
+    }
+
+    fn grant_models(&self, grant: &config::Grant) -> Result<Option<ModelSet>, String> {
+        let Some(models) = &grant.models else { return Ok(None) };
+        if let Some(name) = models.iter().find(|name| self.names.find(name).is_none()) {
+            return Err(config::unknown("model", "[[model]]", name, &self.names.known()));
+        }
+        Ok(Some(self.names.set(models.iter().map(String::as_str))))
+    }
+
+    fn same_key(&mut self, same: SameKey, origins: &[(Origin, u32)]) {
+        let file = |origin: Origin| match origin {
+            Origin::Listed => self.file.name.clone(),
+            Origin::File(index) => {
+                self.world.key_files.get(index).map_or_else(String::new, |file| file.name.clone())
+            }
+        };
+        let place = |index: usize| origins.get(index).copied().unwrap_or((Origin::Listed, 0));
+        let (first, second) = (place(same.first), place(same.second));
+        let text = format!(
+            "is the same key as at {}:{}: a key belongs to one, mint another with `ringway key new`",
+            file(first.0),
+            first.1
+        );
+        let place = Place { line: second.1, path: "sha256".to_owned() };
+        self.errors.push(Error { file: file(second.0), place, text });
+    }
+}
+
+impl Kept {
+    pub(super) fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys)
+    }
+}
+
+/// Where a key is written.
+#[derive(Clone, Copy)]
+enum Origin {
+    Listed,
+    File(usize),
+}
+
+/// Keys on their way into [`Keys`].
+#[derive(Default)]
+struct Gathered {
+    list: Vec<(KeyDigest, Key)>,
+    /// Of each of `list`, with its line.
+    origins: Vec<(Origin, u32)>,
+    names: HashSet<(TenantId, Box<str>)>,
+    files: usize,
+}
+
+/// What is wrong with the lines of a key file: the first errors, and how many there are more.
+struct FileErrors<'f> {
+    file: &'f KeyFile,
+    list: Vec<Error>,
+    more: usize,
+}
+
+impl FileErrors<'_> {
+    fn add(&mut self, line: u32, path: &str, text: impl FnOnce() -> String) {
+        if self.list.len() < ERRORS_MAX {
+            self.list.push(self.file.error(line, path, text()));
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn finish(mut self) -> Vec<Error> {
+        if self.more > 0 {
+            let text = format!("{} more lines are wrong", self.more);
+            self.list.push(self.file.error(0, "", text));
+        }
+        self.list
+    }
+}
+
+fn index(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
