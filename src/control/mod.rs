@@ -5,6 +5,7 @@
 mod admin;
 pub mod check;
 pub mod file;
+pub mod key;
 pub mod log;
 pub mod metrics;
 pub mod names;
