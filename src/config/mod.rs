@@ -46,6 +46,7 @@ pub use file::Upstream;
 pub use keys::Grant;
 pub use keys::KeyFile;
 pub use keys::KeyLine;
+pub use nearest::nearest;
 pub use nearest::suggest;
 pub use policy::ALGORITHMS;
 pub use policy::Addresses;

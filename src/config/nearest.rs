@@ -1,7 +1,8 @@
 //! Which of the known words somebody may have meant.
 
 /// The known word that `word` is most likely a slip of, if any is near enough.
-pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+#[must_use]
+pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let allowed = (word.chars().count() / 3).clamp(1, 3);
     known
         .iter()

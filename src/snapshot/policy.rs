@@ -8,6 +8,7 @@ use crate::admission::TenantPolicy;
 use crate::admission::address::AddressSet;
 use crate::admission::chain::Chain;
 use crate::admission::chain::Configured;
+use crate::admission::chain::Kinds;
 use crate::admission::chain::LevelKind;
 use crate::admission::chain::Listed;
 use crate::admission::limit;
@@ -74,6 +75,14 @@ impl<'f> Names<'f> {
     }
 }
 
+/// What a request has met before a tenant's or a model's chain.
+#[derive(Clone, Copy)]
+struct Before<'c> {
+    listen: &'c Chain,
+    /// The kinds of credentials that may have been checked.
+    checked: Kinds,
+}
+
 /// What the parts of a table are built from.
 pub(super) struct Builder<'b> {
     pub(super) file: &'b File,
@@ -104,13 +113,22 @@ impl<'b> Builder<'b> {
         let file = self.file;
         let listen = self.level(LevelKind::Listen, &file.listen.level, of_listener(file), None);
         let mut table = Table { listen, ..Table::default() };
+        let mut checked = table.listen.chain.kinds();
+        let before = Before { listen: &table.listen.chain, checked };
         for tenant in &file.tenants {
-            table.tenants.push(self.tenant(tenant, &table.listen.chain));
+            table.tenants.push(self.tenant(tenant, before));
         }
+        for tenant in &table.tenants {
+            checked = checked.or(tenant.level.chain.kinds());
+        }
+        let before = Before { listen: &table.listen.chain, checked };
         let stand_ins = self.stand_ins(route);
         for (model, degrade_to) in file.models.iter().zip(stand_ins) {
-            table.models.push(self.model(model, degrade_to, &table.listen.chain));
+            table.models.push(self.model(model, degrade_to, before));
         }
+        let known = self.names.known();
+        let picked = known.iter().filter_map(|name| Some(((*name).into(), route.pick(name)?)));
+        table.model_names = picked.collect();
         table.issuers = self.issuers();
         table.signers = self.signers();
         let name = |name: &Option<String>| name.as_deref().map(Into::into);
@@ -122,7 +140,7 @@ impl<'b> Builder<'b> {
         table
     }
 
-    fn tenant(&mut self, tenant: &config::Tenant, listen: &Chain) -> TenantPolicy {
+    fn tenant(&mut self, tenant: &config::Tenant, before: Before<'_>) -> TenantPolicy {
         let configured = Configured {
             has_addresses: tenant.level.addresses.is_some(),
             has_limits: is_limited(tenant),
@@ -131,7 +149,7 @@ impl<'b> Builder<'b> {
         let models = tenant.models.as_deref();
         TenantPolicy {
             name: tenant.name.as_str().into(),
-            level: self.level(LevelKind::Tenant, &tenant.level, configured, Some(listen)),
+            level: self.level(LevelKind::Tenant, &tenant.level, configured, Some(before)),
             models: models.map(|models| self.names.set(models.iter().map(|m| m.name.as_str()))),
             limits: self.limits(Scope::Tenant, &tenant.name, &tenant.limits.counts),
             model_limits: self.model_limits(tenant),
@@ -157,7 +175,7 @@ impl<'b> Builder<'b> {
         &mut self,
         model: &config::Model,
         degrade_to: Option<ModelId>,
-        listen: &Chain,
+        before: Before<'_>,
     ) -> ModelPolicy {
         let configured = Configured {
             has_addresses: model.level.addresses.is_some(),
@@ -167,7 +185,7 @@ impl<'b> Builder<'b> {
         };
         let label = model.label();
         ModelPolicy {
-            level: self.level(LevelKind::Model, &model.level, configured, Some(listen)),
+            level: self.level(LevelKind::Model, &model.level, configured, Some(before)),
             limits: self.limits(Scope::Model, &label, &model.limits.counts),
             name: label.into(),
             when_full: model.when_full.map(when_full),
@@ -236,7 +254,7 @@ impl<'b> Builder<'b> {
         kind: LevelKind,
         level: &config::Level,
         configured: Configured,
-        listen: Option<&Chain>,
+        before: Option<Before<'_>>,
     ) -> admission::Level {
         let addresses = level.addresses.as_ref().map(|addresses| self.addresses(addresses));
         let Some(middleware) = &level.middleware else {
@@ -253,16 +271,9 @@ impl<'b> Builder<'b> {
             .collect();
         let steps: Vec<&str> = self.world.steps.iter().map(String::as_str).collect();
         let chain = Chain::compile(kind, &listed, &steps, config::suggest).and_then(|chain| {
-            listen.map_or(Ok(()), |listen| {
-                chain.fits(
-                    kind,
-                    listen,
-                    crate::admission::chain::Kinds::NONE
-                        .with(crate::admission::chain::Kind::Key)
-                        .with(crate::admission::chain::Kind::Jwt)
-                        .with(crate::admission::chain::Kind::Signature),
-                )
-            })?;
+            if let Some(before) = before {
+                chain.fits(kind, before.listen, before.checked)?;
+            }
             Ok(chain)
         });
         let chain = chain.unwrap_or_else(|why| {

@@ -6,6 +6,7 @@ use crate::config::File;
 use crate::config::Place;
 use crate::snapshot::World;
 use crate::snapshot::issuers;
+use crate::snapshot::parameters;
 
 /// Expired keys that are named one by one.
 const EXPIRED_SHOWN: usize = 5;
@@ -16,6 +17,13 @@ const EXPIRED_SHOWN: usize = 5;
 pub fn warnings(file: &File, world: &World) -> Vec<Error> {
     let mut warnings = config::warnings(file);
     warnings.extend(issuers::warnings(file, world));
+    for parameter in file.models.iter().filter_map(|m| m.parameters.as_ref()).flat_map(|p| &p.list)
+    {
+        if let Some(meant) = parameters::meant(&parameter.name) {
+            let text = format!("no operation knows this parameter; did you mean \"{meant}\"?");
+            warnings.push(file.error(&parameter.place, text));
+        }
+    }
     expired(file, world, &mut warnings);
     warnings
 }

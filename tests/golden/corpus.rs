@@ -56,11 +56,6 @@ fn events() {
 }
 
 #[test]
-fn proxies() {
-    check_all(&files("proxy"), checks::proxy_header);
-}
-
-#[test]
 fn answers_with_usage() {
     check_all(&files("usage"), usage::check);
     // Streams of other checks are answers too.
@@ -72,4 +67,9 @@ fn parameters() {
     let check = |body: &[u8]| drop(normalize::check(body));
     check_all(&files("normalize"), check);
     check_all(&files("peek"), check);
+}
+
+#[test]
+fn proxies() {
+    check_all(&files("proxy"), checks::proxy_header);
 }
