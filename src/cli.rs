@@ -134,8 +134,7 @@ exit codes: 0 done, 64 wrong usage, 70 a bug, 71 the system says no, 78 wrong co
 /// Name and version, one line.
 pub const VERSION: &str = concat!("ringway ", env!("CARGO_PKG_VERSION"), "\n");
 
-const MOCK_DEFAULT: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
+const MOCK_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
 
 /// Everything that was typed.
 #[derive(Default)]

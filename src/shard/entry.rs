@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
+use crate::admission::Caller;
 use crate::record::Fault;
 use crate::record::Record;
 use crate::record::RequestId;
+use crate::record::Tokens;
 use crate::record::counters::ShardCounter;
 use crate::relay::exchange::Progress;
 use crate::relay::response::Response;
@@ -68,12 +70,26 @@ impl<'s> Entry<'s> {
     /// It may not enter.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
         self.record.status = refusal.dialect.status(refusal.status);
-        self.record.refusal = Some(refusal.label);
+        self.record.refusal = Some(refusal.reason);
         self.record.operation = refusal.operation;
         if let Some(cap) = refusal.cap {
             self.shard.page.add(cap, 1);
         }
         self.is_closed = true;
+    }
+
+    /// It is known who asks. To be called before [`Self::refused`], so that refusals are of somebody too.
+    #[expect(dead_code, reason = "called once admission is on the path of a request")]
+    pub(super) fn called_by(&mut self, snapshot: &Snapshot, caller: &Caller) {
+        self.record.snapshot = snapshot.number;
+        self.record.tenant = caller.tenant;
+        self.record.key = caller.key;
+    }
+
+    /// What it has cost. To be called before [`Self::answered`] or after it.
+    #[expect(dead_code, reason = "called once admission is on the path of a request")]
+    pub(super) fn cost(&mut self, tokens: Tokens) {
+        self.record.tokens = Some(tokens);
     }
 
     /// The gateway answered by itself.
