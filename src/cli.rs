@@ -1,9 +1,10 @@
-//! `ringway serve | check | explain | mock`: what was typed, and what the process says when it ends.
+//! `ringway serve | check | explain | key new | mock`: what was typed, and what the process says when it ends.
 
 use lexopt::Arg;
 use lexopt::Parser;
 use lexopt::ValueExt;
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -45,6 +46,8 @@ pub enum Command {
     },
     /// Say what would happen to a request.
     Explain(Explain),
+    /// Make an API key.
+    KeyNew(KeyNew),
     /// Serve the demo model alone.
     Mock {
         /// `--listen`.
@@ -67,8 +70,37 @@ pub struct Explain {
     pub path: String,
     /// `--model`.
     pub model: Option<String>,
+    /// Each `--header`: name and value.
+    pub headers: Vec<(String, String)>,
+    /// `--address`.
+    pub address: Option<IpAddr>,
+    /// `--tenant`.
+    pub tenant: Option<String>,
     /// `--json`.
     pub is_json: bool,
+}
+
+/// `ringway key new`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyNew {
+    /// `--tenant`.
+    pub tenant: Option<String>,
+    /// `--id`; none: one is made up.
+    pub id: Option<String>,
+    /// `--expires`, as it was typed; none: never.
+    pub expires: Option<String>,
+    /// `--format`.
+    pub format: KeyFormat,
+}
+
+/// Where the line that lets a key in is to go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyFormat {
+    /// Into a `[[tenant]]` of the config.
+    #[default]
+    Toml,
+    /// Into a key file.
+    Jsonl,
 }
 
 /// One screen.
@@ -77,18 +109,20 @@ ringway - a thread-per-core gateway for AI model servers
 
 usage: ringway [serve] [--config FILE]
        ringway check --config FILE
-       ringway explain [--config FILE] [--model NAME] [--path PATH] [--method METHOD] [--json]
+       ringway explain [--config FILE] [--model NAME] [--header \"NAME: VALUE\"].. [--json] ..
+       ringway key new [--tenant NAME] [--id NAME] [--expires DATE] [--format toml|jsonl]
        ringway mock [--listen ADDRESS:PORT]
 
   serve     serve; without --config a demo: a model server of its own, the model \"demo\"
   check     say whether FILE is good, and what it would change in the running gateway
   explain   say what would happen to a request, and why
+  key new   make an API key: print it, once, and the line of the config that lets it in
   mock      serve the demo model server alone
 
   --config FILE            the config, TOML; read again on SIGHUP and when it changes
-  --model NAME             the model the request asks for
-  --path PATH              its path (default /v1/chat/completions)
-  --method METHOD          its method (default POST)
+  --model, --path, --method, --header, --address IP, --tenant NAME
+                           the request to explain (default: POST /v1/chat/completions from 127.0.0.1);
+                           with --tenant as if its credential had shown that tenant
   --json                   explain as JSON
   --listen ADDRESS:PORT    where the mock listens (default 127.0.0.1:8081)
   --help, --version        this, and the version
@@ -100,8 +134,7 @@ exit codes: 0 done, 64 wrong usage, 70 a bug, 71 the system says no, 78 wrong co
 /// Name and version, one line.
 pub const VERSION: &str = concat!("ringway ", env!("CARGO_PKG_VERSION"), "\n");
 
-const MOCK_DEFAULT: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
+const MOCK_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
 
 /// Everything that was typed.
 #[derive(Default)]
@@ -110,6 +143,12 @@ struct Typed {
     model: Option<String>,
     path: Option<String>,
     method: Option<String>,
+    headers: Vec<(String, String)>,
+    address: Option<IpAddr>,
+    tenant: Option<String>,
+    id: Option<String>,
+    expires: Option<String>,
+    format: KeyFormat,
     listen: Option<SocketAddr>,
     is_json: bool,
 }
@@ -128,6 +167,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
             Arg::Value(word) if verb.is_none() => {
                 verb = Some(word.string().map_err(explain_error)?);
+            }
+            // The one verb of two words.
+            Arg::Value(word) if verb.as_deref() == Some("key") && word == "new" => {
+                verb = Some("key new".to_owned());
             }
             Arg::Value(word) => {
                 let word = word.to_string_lossy();
@@ -157,11 +200,21 @@ fn command(verb: &str, typed: Typed) -> Result<Command, String> {
             method: typed.method.unwrap_or_else(|| "POST".to_owned()),
             path: typed.path.unwrap_or_else(|| "/v1/chat/completions".to_owned()),
             model: typed.model,
+            headers: typed.headers,
+            address: typed.address,
+            tenant: typed.tenant,
             is_json: typed.is_json,
         })),
+        "key new" => Ok(Command::KeyNew(KeyNew {
+            tenant: typed.tenant,
+            id: typed.id,
+            expires: typed.expires,
+            format: typed.format,
+        })),
+        "key" => Err("what of keys? There is: ringway key new".to_owned()),
         "mock" => Ok(Command::Mock { listen: typed.listen.unwrap_or(MOCK_DEFAULT) }),
         other => Err(format!(
-            "there is no \"ringway {other}\": type serve, check, explain or mock, see ringway --help"
+            "there is no \"ringway {other}\": type serve, check, explain, key new or mock, see ringway --help"
         )),
     }
 }
@@ -170,7 +223,10 @@ impl Typed {
     fn flag(&mut self, verb: &str, name: &str, parser: &mut Parser) -> Result<(), String> {
         let allowed: &[&str] = match verb {
             "serve" | "check" => &["config"],
-            "explain" => &["config", "model", "path", "method", "json"],
+            "explain" => {
+                &["config", "model", "path", "method", "header", "address", "tenant", "json"]
+            }
+            "key new" => &["tenant", "id", "expires", "format"],
             "mock" => &["listen"],
             _ => return command(verb, Self::default()).map(|_| ()),
         };
@@ -194,6 +250,17 @@ impl Typed {
             "model" => self.model = Some(value),
             "path" => self.path = Some(value),
             "method" => self.method = Some(value),
+            "tenant" => self.tenant = Some(value),
+            "id" => self.id = Some(value),
+            "expires" => self.expires = Some(value),
+            "header" => self.headers.push(header(&value)?),
+            "format" => self.format = format(&value)?,
+            "address" => {
+                let what = "type an IP address, for instance 192.0.2.1";
+                let address =
+                    value.parse().map_err(|_| format!("--address \"{value}\": {what}"))?;
+                self.address = Some(address);
+            }
             _ => {
                 let address = value.parse().map_err(|_| {
                     format!("--listen \"{value}\": type ADDRESS:PORT, for instance 127.0.0.1:8081")
@@ -202,6 +269,29 @@ impl Typed {
             }
         }
         Ok(())
+    }
+}
+
+/// Name and value of a field. It may be a credential, so it is not repeated.
+///
+/// # Errors
+/// What to type.
+pub fn header(text: &str) -> Result<(String, String), String> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let wrong = || "--header: type \"NAME: VALUE\", for instance \"x-api-key: KEY\"".to_owned();
+    let (name, value) = text.split_once(':').ok_or_else(wrong)?;
+    let value = value.trim_matches([' ', '\t']);
+    if name.is_empty() || !name.bytes().all(is_token) || value.contains(['\r', '\n', '\0']) {
+        return Err(wrong());
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn format(text: &str) -> Result<KeyFormat, String> {
+    match text {
+        "toml" => Ok(KeyFormat::Toml),
+        "jsonl" => Ok(KeyFormat::Jsonl),
+        other => Err(format!("--format \"{other}\": type toml or jsonl")),
     }
 }
 
@@ -234,10 +324,23 @@ mod tests {
             method: "GET".to_owned(),
             path: "/v1/models".to_owned(),
             model: Some("m".to_owned()),
+            headers: vec![("A".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())],
+            address: Some([192, 0, 2, 1].into()),
+            tenant: Some("acme".to_owned()),
             is_json: true,
         };
-        let line = "explain --json --model m --path /v1/models --method GET";
+        let line = "explain --json --model m --path /v1/models --method GET --header A:1 --header=b: \
+                    --address 192.0.2.1 --tenant acme";
         assert_eq!(typed(line), Ok(Command::Explain(explain)));
+        assert_eq!(typed("key new"), Ok(Command::KeyNew(KeyNew::default())));
+        let key = KeyNew {
+            tenant: Some("acme".to_owned()),
+            id: Some("laptop".to_owned()),
+            expires: Some("2027-01-01".to_owned()),
+            format: KeyFormat::Jsonl,
+        };
+        let line = "key new --tenant acme --id laptop --expires 2027-01-01 --format jsonl";
+        assert_eq!(typed(line), Ok(Command::KeyNew(key)));
         let listen = "[::1]:1".parse().unwrap();
         assert_eq!(typed("mock --listen [::1]:1"), Ok(Command::Mock { listen }));
         assert_eq!(typed("mock"), Ok(Command::Mock { listen: MOCK_DEFAULT }));
@@ -257,9 +360,19 @@ mod tests {
             ("--config", "see ringway --help"),
             ("explain --json=yes", "see ringway --help"),
             ("mock --listen 8081", "type ADDRESS:PORT"),
+            ("key", "ringway key new"),
+            ("key old", "\"old\" is one word too many"),
+            ("key new new", "\"new\" is one word too many"),
+            ("key --id a new", "ringway key new"),
+            ("key new --config a", "ringway key new has no --config"),
+            ("key new --format xml", "type toml or jsonl"),
+            ("explain --address here", "type an IP address"),
+            ("explain --header rw_secret", "type \"NAME: VALUE\""),
+            ("explain --header a{b:1", "type \"NAME: VALUE\""),
         ] {
             let error = typed(line).unwrap_err();
             assert!(error.contains(says), "{line}: {error}");
+            assert!(!error.contains("rw_secret"), "{line}: {error}");
         }
     }
 

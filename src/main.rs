@@ -29,6 +29,9 @@ fn main() -> ExitCode {
             let demo = control::file::Source::demo(([127, 0, 0, 1], 8081).into());
             finish(control::check::explain(&explain, demo, &mut io::stdout(), &mut io::stderr()))
         }
+        Command::KeyNew(asked) => {
+            finish(control::key::new(&asked, &mut io::stdout(), &mut io::stderr()))
+        }
         Command::Mock { listen } => return run_mock(listen),
         Command::Serve { config } => return run(config),
     };

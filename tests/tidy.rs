@@ -38,7 +38,8 @@ const MAY_IMPORT: &[laws::MayImport] = &[
     ("balance", "units"),
     ("upstream", "units ring wire"),
     ("relay", "units ring accept wire llm admission upstream record"),
-    ("record", "units"),
+    // Only why something was refused: the one list of all reasons must not drift from where they arise.
+    ("record", "units wire admission"),
     ("config", "units"),
     // wire: a question to explain has a method.
     ("snapshot", "units wire llm admission route balance config"),

@@ -44,7 +44,10 @@ pub(crate) fn label(name: &Located<String>, errors: &mut Errors<'_>) {
 }
 
 /// Whether a text can be the name of a tenant, a key or a signature.
-pub(crate) fn fits_label(text: &str) -> Result<(), &'static str> {
+///
+/// # Errors
+/// Why not, as the end of a sentence that begins with what it is.
+pub fn fits_label(text: &str) -> Result<(), &'static str> {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\,".contains(&byte);
     if text.is_empty() {
         Err("may not be empty")

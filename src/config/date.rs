@@ -9,7 +9,7 @@ const INSTEAD: &str = "write a date and a time in UTC, as in 2027-01-01T00:00:00
 ///
 /// # Errors
 /// What is wrong with it and what to write.
-pub(crate) fn parse(text: &str) -> Result<u64, String> {
+pub fn parse(text: &str) -> Result<u64, String> {
     let date: Datetime =
         text.parse().map_err(|_| format!("\"{text}\" is not a date: {INSTEAD}"))?;
     unix_s(&date)

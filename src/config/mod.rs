@@ -18,9 +18,11 @@ mod section;
 mod url;
 
 pub use access::warnings;
+pub use check::fits_label;
 pub use check::unknown;
 pub use cidr::Cidr;
 pub use cidr::read as read_networks;
+pub use date::parse as parse_date;
 pub use date::show as show_date;
 pub use error::Error;
 pub use error::Place;

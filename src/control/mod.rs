@@ -5,11 +5,13 @@
 mod admin;
 pub mod check;
 pub mod file;
+pub mod key;
 pub mod log;
 pub mod metrics;
 pub mod names;
 mod process;
 pub mod resolve;
+mod retire;
 mod state;
 pub mod watch;
 
@@ -325,15 +327,18 @@ impl Desk {
         }
     }
 
-    /// Fetches the records that wait.
+    /// Fetches the records that wait, and frees the snapshots that nobody holds any more.
     fn fetch(&mut self) {
-        let state = self.shared.lock();
+        let mut state = self.shared.lock();
+        // Whoever has let a snapshot go has left its last record before: looked at first, fetched then, freed last.
+        let unheld = state.unheld();
         for records in &self.records {
             for _ in 0..TAKE_MAX {
                 let Some(record) = records.take() else { break };
-                self.access.write(&record, state.names());
+                self.access.write(&record, state.names(), state.world(record.snapshot));
             }
         }
+        state.free(&unheld);
     }
 
     /// Why it is time to end, if it is.

@@ -12,6 +12,7 @@ use crate::control::metrics;
 use crate::control::metrics::ControlNumbers;
 use crate::control::names::Names;
 use crate::control::process;
+use crate::control::retire::Retired;
 use crate::control::watch;
 use crate::crossing::gauges::Page;
 use crate::crossing::publish::Phase;
@@ -27,6 +28,7 @@ pub(crate) struct State {
     publisher: Publisher,
     names: Names,
     current: Option<Publication>,
+    retired: Retired,
     phase: Phase,
     /// What came of reading the config; none before the first snapshot is given out.
     reloads: Option<watch::Remote>,
@@ -58,6 +60,7 @@ impl State {
             publisher,
             names: Names::default(),
             current: None,
+            retired: Retired::default(),
             phase: Phase::Serving,
             reloads: None,
             is_unwatched: false,
@@ -73,8 +76,27 @@ impl State {
     /// Takes `snapshot` as the one to be served, and gives it to every shard once the gateway is open.
     pub(crate) fn publish(&mut self, snapshot: Arc<Snapshot>) {
         self.learn(&snapshot);
-        self.current = Some(Publication { snapshot, phase: self.phase });
+        let before = self.current.replace(Publication { snapshot, phase: self.phase });
+        if let Some(before) = before {
+            self.retired.keep(before.snapshot);
+        }
         self.nudge();
+    }
+
+    /// The snapshot with this number, published now or before; none once nobody holds it.
+    pub(crate) fn world(&self, number: u64) -> Option<&Snapshot> {
+        let current = self.current.as_ref().map(|current| &*current.snapshot);
+        current.filter(|current| current.number == number).or_else(|| self.retired.find(number))
+    }
+
+    /// Numbers of earlier snapshots that nobody holds any more, see [`Retired::unheld`].
+    pub(crate) fn unheld(&self) -> Vec<u64> {
+        self.retired.unheld()
+    }
+
+    /// Frees earlier snapshots.
+    pub(crate) fn free(&mut self, numbers: &[u64]) {
+        self.retired.free(numbers);
     }
 
     /// Begins to give snapshots to the shards. Before that, something may still keep the process from starting.
@@ -188,8 +210,14 @@ impl State {
         let reloads = self.reloads();
         let reloads = reloads.as_ref();
         let last = reloads.and_then(|reloads| reloads.history.back());
+        let current = self.current.as_ref().map(|current| &*current.snapshot);
         ControlNumbers {
-            snapshot_number: self.current.as_ref().map_or(0, |current| current.snapshot.number),
+            snapshot_number: current.map_or(0, |current| current.number),
+            snapshots_held: (self.retired.len() + usize::from(current.is_some())) as u64,
+            tenants: current.map_or(0, |current| current.admission.tenants.len() as u64),
+            keys: current.map_or(0, |current| current.keys.len() as u64),
+            keys_bytes: current.map_or(0, |current| current.keys.bytes() as u64),
+            key_sets: reloads.map_or_else(Vec::new, |reloads| reloads.key_sets.clone()),
             is_last_reload_successful: reloads.is_some_and(|it| it.is_last_reload_successful),
             reloads: reloads.map_or(0, |reloads| reloads.reloads),
             reloads_failed: reloads.map_or(0, |reloads| reloads.reload_failures),

@@ -5,6 +5,7 @@ use crate::config::File;
 use crate::control::file;
 use crate::control::file::Source;
 use crate::control::file::Stamp;
+use crate::control::metrics::KeySetNumbers;
 use crate::control::resolve::Resolver;
 use crate::snapshot::Ledger;
 use crate::snapshot::Snapshot;
@@ -90,6 +91,8 @@ pub struct State {
     pub reloads: u64,
     /// How often it was read and was wrong.
     pub reload_failures: u64,
+    /// What is known of each key set that is fetched.
+    pub key_sets: Vec<KeySetNumbers>,
 }
 
 /// What came of a reload: the number of the snapshot, or what is wrong.
@@ -172,6 +175,7 @@ impl Watch {
             last_success_unix_ms: now,
             reloads: 1,
             reload_failures: 0,
+            key_sets: Vec::new(),
         };
         for warning in &state.warnings {
             tracing::warn!("{warning}");

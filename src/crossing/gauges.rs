@@ -87,9 +87,12 @@ impl Page {
         self.shard.0.0[cell.into().index()].store(value, Ordering::Relaxed);
     }
 
-    /// Counts a record in its lane's row. Only the page's shard may call this.
+    /// Counts a record in its lane's row, and by the reason why it was refused. Only the page's shard may call this.
     #[inline]
     pub fn apply(&self, record: &Record) {
+        if let Some(reason) = record.refusal {
+            self.add(reason, 1);
+        }
         crate::record::apply(record, self.row(record.lane));
     }
 

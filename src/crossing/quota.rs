@@ -183,8 +183,8 @@ impl Book {
         u32::try_from(QUOTAS_MAX + place * SUBJECT_LIMITS).ok().map(QuotaId)
     }
 
-    /// Frees the places of subjects that have not asked for longer than any limit remembers. For control, now and then:
-    /// only one thread at a time may. Returns how many places are taken.
+    /// Frees the places of subjects that have not asked for longer than any limit remembers. Now and then: only one
+    /// thread may. Returns how many places are taken.
     ///
     /// A request that asks in the same moment, after such a silence, may go uncounted.
     pub fn forget_subjects(&self, now: Moment) -> usize {

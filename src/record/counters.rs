@@ -3,6 +3,7 @@
 use crate::record::closed::closed;
 use crate::record::fault::Fault;
 use crate::record::histogram::Histogram;
+use crate::record::refusal::Reason;
 use crate::record::status::StatusLabel;
 
 /// How many lanes have counters of their own. A snapshot with more is refused; should a lane with a higher number turn up
@@ -40,8 +41,6 @@ closed! {
         RecordsDropped => "records_dropped",
         /// Assertions that did not hold and were contained to their connection.
         Bugs => "bugs",
-        /// Calls of an embedder's step that panicked.
-        StepPanics => "step_panics",
         /// Turns of the shard's loop.
         Turns => "turns",
         /// Times the shard waited on purpose to find more work at the next turn.
@@ -90,6 +89,8 @@ closed! {
         Cancelled => "cancelled",
         /// Attempts after the first.
         Repeated => "repeated",
+        /// Requests whose tokens we have estimated.
+        Estimated => "estimated",
     }
 }
 
@@ -118,9 +119,10 @@ closed! {
 const RETIREMENTS_AT: usize = ShardCounter::COUNT;
 const CAPS_AT: usize = RETIREMENTS_AT + Retirement::COUNT;
 const PROXY_TROUBLES_AT: usize = CAPS_AT + Cap::COUNT;
+const REFUSALS_AT: usize = PROXY_TROUBLES_AT + ProxyTrouble::COUNT;
 
 /// How many cells a shard has.
-pub const SHARD_CELLS: usize = PROXY_TROUBLES_AT + ProxyTrouble::COUNT;
+pub const SHARD_CELLS: usize = REFUSALS_AT + Reason::COUNT;
 
 /// A place among a shard's cells; always below [`SHARD_CELLS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +157,12 @@ impl From<Cap> for ShardCell {
 impl From<ProxyTrouble> for ShardCell {
     fn from(trouble: ProxyTrouble) -> Self {
         Self(PROXY_TROUBLES_AT + trouble.index())
+    }
+}
+
+impl From<Reason> for ShardCell {
+    fn from(reason: Reason) -> Self {
+        Self(REFUSALS_AT + reason.index())
     }
 }
 
@@ -209,7 +217,7 @@ impl LaneCell {
         Self(HISTOGRAM_STARTS[histogram.index()] + bucket.min(histogram.bounds().len()))
     }
 
-    /// The cell of a histogram's sum, in nanoseconds.
+    /// The cell of a histogram's sum, in nanoseconds or tokens.
     #[must_use]
     pub const fn sum(histogram: Histogram) -> Self {
         Self(HISTOGRAM_STARTS[histogram.index()] + histogram.cells() - 1)
@@ -264,7 +272,8 @@ mod tests {
         let reasons = Retirement::ALL.iter().map(|&reason| ShardCell::from(reason));
         let caps = Cap::ALL.iter().map(|&cap| ShardCell::from(cap));
         let troubles = ProxyTrouble::ALL.iter().map(|&trouble| ShardCell::from(trouble));
-        let all = counters.chain(reasons).chain(caps).chain(troubles);
+        let refusals = Reason::all().map(ShardCell::from);
+        let all = counters.chain(reasons).chain(caps).chain(troubles).chain(refusals);
         let cells: Vec<_> = all.map(ShardCell::index).collect();
         assert_eq!(cells, (0..SHARD_CELLS).collect::<Vec<_>>());
     }

@@ -1,4 +1,4 @@
-//! Histogram buckets: their bounds, and which bucket a time falls into.
+//! Histogram buckets: their bounds, and which bucket a time or a count falls into.
 
 use std::time::Duration;
 
@@ -16,6 +16,10 @@ closed! {
         Overhead => "overhead",
         /// From the start of a connection to an endpoint until it was usable, TLS included; reused ones do not count.
         Connect => "connect",
+        /// Tokens that a request has brought.
+        InputTokens => "input_tokens",
+        /// Tokens of its answer.
+        OutputTokens => "output_tokens",
     }
 }
 
@@ -83,8 +87,19 @@ const CONNECT: [u64; 10] = [
     5_000 * MILLI,
 ];
 
+/// OpenTelemetry's advice for `gen_ai.client.token.usage`: powers of four.
+const TOKENS: [u64; 14] = {
+    let mut bounds = [1; 14];
+    let mut place = 1;
+    while place < bounds.len() {
+        bounds[place] = bounds[place - 1] * 4;
+        place += 1;
+    }
+    bounds
+};
+
 impl Histogram {
-    /// Upper bounds of the buckets in nanoseconds, rising; one more bucket holds what is above the last.
+    /// Upper bounds of the buckets in nanoseconds or tokens, rising; one more bucket holds what is above the last.
     #[must_use]
     pub const fn bounds(self) -> &'static [u64] {
         match self {
@@ -92,6 +107,7 @@ impl Histogram {
             Self::Duration => &DURATION,
             Self::Overhead => &OVERHEAD,
             Self::Connect => &CONNECT,
+            Self::InputTokens | Self::OutputTokens => &TOKENS,
         }
     }
 
@@ -101,11 +117,11 @@ impl Histogram {
         self.bounds().len() + 2
     }
 
-    /// The bucket of a time of `nanos` nanoseconds; a time equal to a bound is in that bound's bucket.
+    /// The bucket of a value, in nanoseconds or tokens; one equal to a bound is in that bound's bucket.
     #[must_use]
-    pub fn bucket(self, nanos: u64) -> usize {
-        // Counted without branches: the compiler turns this into vector compares, and times are not predictable.
-        self.bounds().iter().map(|&bound| usize::from(nanos > bound)).sum()
+    pub fn bucket(self, value: u64) -> usize {
+        // Counted without branches: the compiler turns this into vector compares, and values are not predictable.
+        self.bounds().iter().map(|&bound| usize::from(value > bound)).sum()
     }
 }
 
@@ -148,5 +164,6 @@ mod tests {
         assert_eq!(Histogram::Duration.bounds().last(), Some(&81_920_000_000));
         assert_eq!(Histogram::TimeToFirstToken.bounds().last(), Some(&10_000_000_000));
         assert_eq!(Histogram::Overhead.bounds().last(), Some(&250_000_000));
+        assert_eq!(Histogram::InputTokens.bounds().last(), Some(&67_108_864));
     }
 }

@@ -4,12 +4,14 @@ pub(crate) mod closed;
 pub mod counters;
 pub mod fault;
 pub mod histogram;
+pub mod refusal;
 pub mod status;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::record::closed::closed;
 use crate::record::counters::LaneCell;
 use crate::record::counters::LaneCounter;
 use crate::record::counters::Row;
@@ -25,6 +27,7 @@ use crate::units::TenantId;
 pub use crate::record::fault::Fault;
 pub use crate::record::fault::Retry;
 pub use crate::record::fault::Whose;
+pub use crate::record::refusal::Reason;
 
 /// The name of one request, in `x-request-id`, in the access log and in error bodies.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -78,25 +81,6 @@ impl fmt::Debug for RequestId {
     }
 }
 
-/// Tokens that one request has used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Used {
-    /// Of the question.
-    pub input: u64,
-    /// Of the answer.
-    pub output: u64,
-    /// The model server has said so; else it was counted from what was relayed.
-    pub is_reported: bool,
-}
-
-impl Used {
-    /// Of question and answer together.
-    #[must_use]
-    pub const fn tokens(self) -> u64 {
-        self.input.saturating_add(self.output)
-    }
-}
-
 /// What happened to one request. Copied into a queue as it is: no heap, less than 256 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Record {
@@ -108,14 +92,12 @@ pub struct Record {
     pub shard: ShardId,
     /// Where its connection came from.
     pub client: Option<IpAddr>,
-    /// The snapshot that it saw: tenant and key are numbers of that one.
+    /// Number of the snapshot that it was served by: what `tenant` and `key` are places in. 0: of none.
     pub snapshot: u64,
-    /// Whose credential it came with.
+    /// Whose request it was.
     pub tenant: Option<TenantId>,
-    /// The API key.
+    /// The API key it was sent with.
     pub key: Option<KeyId>,
-    /// Tokens it has used, if they were counted.
-    pub used: Option<Used>,
     /// Model and upstream; none if it was refused before a model was known.
     pub lane: Option<LaneId>,
     /// The endpoint that answered or failed last.
@@ -126,8 +108,8 @@ pub struct Record {
     pub status: u16,
     /// Why it failed, if it did after it was admitted.
     pub fault: Option<Fault>,
-    /// Why it was not admitted, if it was not: a label of the stage that refused it.
-    pub refusal: Option<&'static str>,
+    /// Why it was not admitted, if it was not.
+    pub refusal: Option<Reason>,
     /// The response was a stream of events.
     pub is_stream: bool,
     /// The client left before the end.
@@ -140,6 +122,8 @@ pub struct Record {
     pub bytes_down: u64,
     /// Events relayed.
     pub events: u64,
+    /// Tokens it has cost, where they were counted.
+    pub tokens: Option<Tokens>,
     /// From receipt to the first byte of the response's body; none if there was no such byte.
     pub ttft: Option<Duration>,
     /// From receipt to the end.
@@ -151,6 +135,35 @@ pub struct Record {
 }
 
 const _: () = assert!(size_of::<Record>() < 256);
+
+/// What a request has cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// What was read: the prompt.
+    pub input: u64,
+    /// What was written.
+    pub output: u64,
+    /// Who says so.
+    pub source: TokensSource,
+}
+
+impl Tokens {
+    /// Of question and answer together.
+    #[must_use]
+    pub const fn sum(self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
+}
+
+closed! {
+    /// Who has counted tokens.
+    pub enum TokensSource {
+        /// The model server: its answer said so.
+        Reported => "reported",
+        /// We, by the bytes that passed: its answer said nothing, or was not complete.
+        Estimated => "estimated",
+    }
+}
 
 /// Counts `record` in the row of its lane: eight stores, and one or two more for each thing that not every request has.
 pub fn apply(record: &Record, row: &impl Row) {
@@ -177,13 +190,22 @@ pub fn apply(record: &Record, row: &impl Row) {
     if let Some(fault) = record.fault {
         row.add(fault.into(), 1);
     }
+    if let Some(tokens) = record.tokens {
+        count(Histogram::InputTokens, tokens.input, row);
+        count(Histogram::OutputTokens, tokens.output, row);
+        row.add(LaneCounter::Estimated.into(), u64::from(tokens.source == TokensSource::Estimated));
+    }
 }
 
 /// Counts one time in a histogram.
 fn note(histogram: Histogram, time: Duration, row: &impl Row) {
-    let nanos = nanos(time);
-    row.add(LaneCell::bucket(histogram, histogram.bucket(nanos)), 1);
-    row.add(LaneCell::sum(histogram), nanos);
+    count(histogram, nanos(time), row);
+}
+
+/// Counts one value in a histogram.
+fn count(histogram: Histogram, value: u64, row: &impl Row) {
+    row.add(LaneCell::bucket(histogram, histogram.bucket(value)), 1);
+    row.add(LaneCell::sum(histogram), value);
 }
 
 #[cfg(test)]

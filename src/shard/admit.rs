@@ -24,7 +24,8 @@ use crate::admission::step::Ask;
 use crate::admission::step::StepId;
 use crate::crossing::nonces::Claim;
 use crate::llm::estimate;
-use crate::record::Used;
+use crate::record::Tokens;
+use crate::record::TokensSource;
 use crate::relay::exchange::Progress;
 use crate::relay::response::Response;
 use crate::ring::clock;
@@ -306,33 +307,25 @@ pub(super) fn models<'w>(world: &'w World, caller: &Caller) -> Cow<'w, [u8]> {
     }
 }
 
-/// The tokens that a request has used: what the model server says or, where it does not, what was relayed. None, if it was
-/// refused or never reached one.
-pub(super) fn used(
+/// The tokens that a request has cost, if they are counted: what the model server says or, where it does not, what was
+/// relayed. None, if it never reached one or was refused there.
+pub(super) fn tokens(
     plan: &Plan<'_>,
     response: &Response,
     progress: &Progress,
     body_bytes: usize,
-) -> Used {
+) -> Option<Tokens> {
     if !plan.meters_usage {
-        return Used::default();
+        return None;
     }
-    if response.status >= 400 || progress.first_byte.is_none() {
-        return Used { is_reported: response.usage().is_some(), ..Used::default() };
-    }
+    let reported = |input, output| Tokens { input, output, source: TokensSource::Reported };
+    let estimated = |input, output| Tokens { input, output, source: TokensSource::Estimated };
     let relayed = estimate::relayed_tokens(response.events, response.content_bytes);
-    match response.usage() {
-        Some(usage) if response.is_done() => {
-            Used { input: usage.input, output: usage.output, is_reported: true }
-        }
+    Some(match response.usage() {
+        Some(usage) if response.is_done() => reported(usage.input, usage.output),
         // What a stream says at its beginning of its output is not yet all of it.
-        Some(usage) => {
-            Used { input: usage.input, output: usage.output.max(relayed), is_reported: false }
-        }
-        None => Used {
-            input: estimate::input_tokens(body_bytes as u64),
-            output: relayed,
-            is_reported: false,
-        },
-    }
+        Some(usage) => estimated(usage.input, usage.output.max(relayed)),
+        None if progress.first_byte.is_none() || response.status >= 400 => estimated(0, 0),
+        None => estimated(estimate::input_tokens(body_bytes as u64), relayed),
+    })
 }

@@ -6,7 +6,7 @@ use crate::admission::Caller;
 use crate::record::Fault;
 use crate::record::Record;
 use crate::record::RequestId;
-use crate::record::Used;
+use crate::record::Tokens;
 use crate::record::counters::ShardCounter;
 use crate::relay::exchange::Progress;
 use crate::relay::response::Response;
@@ -77,12 +77,17 @@ impl<'s> Entry<'s> {
     /// It may not enter.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
         self.record.status = refusal.dialect.status(refusal.status);
-        self.record.refusal = Some(refusal.label);
+        self.record.refusal = Some(refusal.reason);
         self.record.operation = refusal.operation;
         if let Some(cap) = refusal.cap {
             self.shard.page.add(cap, 1);
         }
         self.is_closed = true;
+    }
+
+    /// What it has cost.
+    pub(super) fn cost(&mut self, tokens: Tokens) {
+        self.record.tokens = Some(tokens);
     }
 
     /// The gateway answered by itself.
@@ -127,9 +132,7 @@ impl<'s> Entry<'s> {
         response: &Response,
         progress: &Progress,
         outcome: &Result<(), Fault>,
-        used: Option<Used>,
     ) {
-        self.record.used = used;
         self.record.is_stream = response.is_events();
         self.record.events = response.events;
         self.record.bytes_down = response.content_bytes;

@@ -1,5 +1,7 @@
 //! What a request was let in with: its caller, and what is reserved for it in the node's limits.
 
+use std::cell::Cell;
+
 use crate::admission::Caller;
 use crate::admission::fields::Standings;
 use crate::admission::limit::Kind;
@@ -19,9 +21,9 @@ pub(super) struct Grant<'s> {
     /// Tokens that were reserved in each limit of tokens.
     reserved: u32,
     /// Tokens that were used, once that is known.
-    used: u32,
-    status: u16,
-    trouble: Option<&'static str>,
+    used: Cell<u32>,
+    /// How it ended: the status, and what went wrong.
+    end: Cell<(u16, Option<&'static str>)>,
 }
 
 /// What was taken of one limit.
@@ -45,7 +47,8 @@ pub(super) struct Full {
 impl<'s> Grant<'s> {
     /// What this caller was let in with: nothing is reserved yet.
     pub(super) fn new(shard: &'s Shard, caller: Caller) -> Self {
-        Self { shard, caller, held: Vec::new(), reserved: 0, used: 0, status: 0, trouble: None }
+        let (used, end) = (Cell::new(0), Cell::new((0, None)));
+        Self { shard, caller, held: Vec::new(), reserved: 0, used, end }
     }
 
     /// Takes one request, one place and so many tokens of each of these limits; of all, or of none. Returns how they
@@ -81,14 +84,13 @@ impl<'s> Grant<'s> {
     }
 
     /// So many tokens were used. The request itself stays counted.
-    pub(super) fn settle(&mut self, tokens: u64) {
-        self.used = u32::try_from(tokens).unwrap_or(u32::MAX);
+    pub(super) fn settle(&self, tokens: u64) {
+        self.used.set(u32::try_from(tokens).unwrap_or(u32::MAX));
     }
 
     /// How it ended, for the steps that have seen it.
-    pub(super) fn ended(&mut self, status: u16, trouble: Option<&'static str>) {
-        self.status = status;
-        self.trouble = trouble;
+    pub(super) fn ended(&self, status: u16, trouble: Option<&'static str>) {
+        self.end.set((status, trouble));
     }
 
     fn give_all_back(&mut self) {
@@ -101,20 +103,20 @@ impl<'s> Grant<'s> {
 
 impl Drop for Grant<'_> {
     fn drop(&mut self) {
-        let (book, now) = (&self.shard.book, clock::recent());
+        let (book, used, now) = (&self.shard.book, self.used.get(), clock::recent());
         for held in self.held.drain(..) {
             match held.limit.rule.kind() {
                 Kind::Requests => {}
                 Kind::Concurrency => book.give(&held.limit, held.amount, held.epoch, now),
-                Kind::Tokens if self.used < self.reserved => {
-                    book.give(&held.limit, self.reserved - self.used, held.epoch, now);
+                Kind::Tokens if used < self.reserved => {
+                    book.give(&held.limit, self.reserved - used, held.epoch, now);
                 }
-                Kind::Tokens => book.charge(&held.limit, self.used - self.reserved, now),
+                Kind::Tokens => book.charge(&held.limit, used - self.reserved, now),
             }
         }
         if !self.caller.steps.is_empty() {
-            let end =
-                End { number: self.caller.number, status: self.status, trouble: self.trouble };
+            let (status, trouble) = self.end.get();
+            let end = End { number: self.caller.number, status, trouble };
             self.shard.state.with(|own| own.memory.steps.end(self.caller.steps, &end));
         }
     }

@@ -20,8 +20,10 @@ use crate::llm::normalize;
 use crate::llm::request;
 use crate::llm::request::Ask;
 use crate::llm::request::Unreadable;
+use crate::record::Reason;
 use crate::record::RequestId;
 use crate::record::counters::Cap;
+use crate::record::refusal::Door;
 use crate::route::path;
 use crate::route::path::Destination;
 use crate::route::path::Unroutable;
@@ -169,24 +171,29 @@ pub(super) struct Refusal {
     pub(super) fields: Vec<u8>,
     /// The cap that was reached, if that is why.
     pub(super) cap: Option<Cap>,
-    pub(super) label: &'static str,
+    pub(super) reason: Reason,
     pub(super) dialect: Dialect,
     pub(super) operation: &'static str,
 }
 
 impl Refusal {
-    fn new(status: u16, label: &'static str, message: impl Into<Cow<'static, str>>) -> Box<Self> {
+    fn new(
+        status: u16,
+        reason: impl Into<Reason>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Box<Self> {
+        let reason = reason.into();
         Box::new(Self {
             status,
             message: message.into(),
             param: None,
-            code: Some(Cow::Borrowed(label)),
+            code: Some(Cow::Borrowed(reason.label())),
             allow: None,
             retry_after: None,
             www_authenticate: None,
             fields: Vec::new(),
             cap: None,
-            label,
+            reason,
             dialect: Dialect::OpenAi,
             operation: "",
         })
@@ -370,17 +377,28 @@ fn invoke<'w>(
 }
 
 fn unroutable(why: Unroutable) -> Box<Refusal> {
-    let mut refusal = Refusal::new(why.status(), why.code(), why.explain());
+    let mut refusal = Refusal::new(why.status(), door(why), why.explain());
     if let Unroutable::WrongMethod { allow } = why {
         refusal.allow = Some(allow);
     }
     refusal
 }
 
+fn door(why: Unroutable) -> Door {
+    match why {
+        Unroutable::UnknownPath => Door::UnknownPath,
+        Unroutable::WrongMethod { .. } => Door::MethodNotAllowed,
+        Unroutable::DotSegment => Door::DotSegment,
+        Unroutable::BadEscape => Door::BadEscape,
+        Unroutable::ControlCharacter => Door::ControlCharacter,
+        Unroutable::NotUtf8 => Door::PathNotUtf8,
+    }
+}
+
 fn unreadable(why: Unreadable) -> Box<Refusal> {
     let mut message = String::new();
     why.explain(&mut message);
-    let mut refusal = Refusal::new(400, "invalid_body", message);
+    let mut refusal = Refusal::new(400, Door::InvalidBody, message);
     refusal.param = why.param().map(Cow::Borrowed);
     refusal.code = Some(Cow::Borrowed(why.code()));
     refusal
@@ -390,8 +408,7 @@ fn unreadable(why: Unreadable) -> Box<Refusal> {
 fn unfit(why: &normalize::Why<'_>) -> Box<Refusal> {
     let mut message = String::new();
     why.explain(&mut message);
-    let label = admission::Refusal::ParameterWrong.label();
-    let mut refusal = Refusal::new(400, label, message);
+    let mut refusal = Refusal::new(400, admission::Refusal::ParameterWrong, message);
     refusal.param = why.param().map(|name| Cow::Owned(name.to_owned()));
     refusal.code = Some(Cow::Borrowed(why.code()));
     refusal
@@ -399,7 +416,7 @@ fn unfit(why: &normalize::Why<'_>) -> Box<Refusal> {
 
 /// A request that admission does not let in. A step of the embedder's has words of its own.
 pub(super) fn not_admitted(why: admission::Refusal, answer: Option<Answer>) -> Box<Refusal> {
-    let mut refusal = Refusal::new(why.status(), why.label(), why.explain());
+    let mut refusal = Refusal::new(why.status(), why, why.explain());
     refusal.code = Some(Cow::Borrowed(why.code()));
     refusal.www_authenticate = why.www_authenticate();
     if why.status() == 503 {
@@ -421,7 +438,7 @@ pub(super) fn unknown_model(world: &Snapshot, name: &str) -> Box<Refusal> {
     } else {
         format!("The model `{shown}` does not exist. GET /v1/models lists those that do.")
     };
-    let mut refusal = Refusal::new(404, "model_not_found", message);
+    let mut refusal = Refusal::new(404, Door::ModelNotFound, message);
     refusal.param = Some(Cow::Borrowed("model"));
     refusal
 }
@@ -429,7 +446,7 @@ pub(super) fn unknown_model(world: &Snapshot, name: &str) -> Box<Refusal> {
 fn too_large(bound: usize) -> Box<Refusal> {
     Refusal::new(
         413,
-        "request_too_large",
+        Door::RequestTooLarge,
         format!("The request body is larger than this gateway takes ({bound} bytes)."),
     )
 }
@@ -437,13 +454,14 @@ fn too_large(bound: usize) -> Box<Refusal> {
 /// There is no room for it now; the body, if it has not come, is not waited for.
 pub(super) fn overloaded(why: Overload) -> Box<Refusal> {
     let message = "The gateway is at its capacity. Try again later.";
-    let mut refusal = Refusal::new(503, why.label(), message);
+    let (door, cap) = match why {
+        Overload::Requests => (Door::OverloadRequests, Cap::Requests),
+        Overload::HeldBytes => (Door::OverloadHeldBytes, Cap::HeldBytes),
+    };
+    let mut refusal = Refusal::new(503, door, message);
     refusal.code = Some(Cow::Borrowed("overloaded"));
     refusal.retry_after = Some(RETRY_AFTER_SECONDS);
-    refusal.cap = Some(match why {
-        Overload::Requests => Cap::Requests,
-        Overload::HeldBytes => Cap::HeldBytes,
-    });
+    refusal.cap = Some(cap);
     refusal
 }
 
@@ -454,14 +472,10 @@ pub(super) const RETRY_AFTER_SECONDS: u32 = 1;
 pub(super) fn trouble(trouble: &Trouble, limits: &Limits) -> Option<Box<Refusal>> {
     match trouble {
         Trouble::Closed | Trouble::Gone => None,
-        Trouble::Malformed(why) => {
-            let mut refusal = Refusal::new(why.status(), why.label(), why.explain());
-            refusal.code = Some(Cow::Borrowed("malformed_request"));
-            Some(refusal)
-        }
+        Trouble::Malformed(why) => Some(Refusal::new(why.status(), *why, why.explain())),
         Trouble::TooSlow => Some(Refusal::new(
             408,
-            "request_timeout",
+            Door::RequestTimeout,
             "The request did not arrive in time. Send it without long pauses.",
         )),
         Trouble::TooLarge => Some(too_large(limits.body_bytes_max)),

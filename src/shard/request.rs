@@ -135,9 +135,14 @@ pub(super) async fn serve(
 
     // Record: what happened; entry and grant see to the rest when they are dropped, whatever happens.
     let progress = *attempts.progress();
-    let used = admit::used(&plan, &response, &progress, body_bytes);
-    entry.answered(&response, &progress, &outcome, plan.meters_usage.then_some(used));
-    let fate = match outcome {
+    let tokens = admit::tokens(&plan, &response, &progress, body_bytes);
+    entry.answered(&response, &progress, &outcome);
+    if let Some(tokens) = tokens {
+        entry.cost(tokens);
+        grant.settle(tokens.sum());
+    }
+    grant.ended(response.status, outcome.err().map(Fault::label));
+    match outcome {
         Ok(()) if response.is_client_reusable() => Fate::KeepAlive,
         Ok(()) if !outline.is_keep_alive && client.input.is_empty() => Fate::Close,
         Ok(()) => Fate::Linger,
@@ -145,10 +150,7 @@ pub(super) async fn serve(
             Box::pin(attempts.break_off(client, &mut response, fault)).await
         }
         Err(fault) => Box::pin(speaker.apologise(client, &plan, &entry, fault)).await,
-    };
-    grant.settle(used.tokens());
-    grant.ended(response.status, outcome.err().map(Fault::label));
-    fate
+    }
 }
 
 /// Who speaks for the gateway itself.

@@ -48,6 +48,7 @@ use crate::shard::state::State;
 use crate::sys::affinity;
 use crate::sys::limits;
 use crate::sys::socket;
+use crate::units::Moment;
 use crate::units::ShardId;
 use crate::units::SlotId;
 use crate::wire::buffer::Buffers;
@@ -319,6 +320,22 @@ async fn take_handed(shard: &Rc<Shard>, mut inbox: Inbox) {
     }
 }
 
+/// How often subjects of tokens that no longer ask are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+fn forget_subjects(shard: &Shard, now: Moment) {
+    let is_due = shard.state.with(|own| {
+        let is_due = now >= own.forget_at;
+        if is_due {
+            own.forget_at = now.after(FORGET_EVERY);
+        }
+        is_due
+    });
+    if is_due {
+        shard.book.forget_subjects(now);
+    }
+}
+
 /// Looks after what nobody asks for.
 fn tick(shard: &Shard) {
     let now = clock::now();
@@ -342,7 +359,13 @@ fn tick(shard: &Shard) {
     let (turns, naps) = turn::counts();
     shard.page.set(ShardCounter::Turns, turns);
     shard.page.set(ShardCounter::Naps, naps);
-    let panics = shard.state.with(|own| own.memory.steps.take_panics());
-    shard.page.add(ShardCounter::StepPanics, panics);
-    shard.page.set(ShardCounter::Bugs, task::bugs());
+    let of_steps = shard.state.with(|own| {
+        own.step_panics += own.memory.steps.take_panics();
+        own.step_panics
+    });
+    shard.page.set(ShardCounter::Bugs, task::bugs() + of_steps);
+    if shard.id.index() == 0 {
+        // One thread may: this one, of which there is always one.
+        forget_subjects(shard, now);
+    }
 }

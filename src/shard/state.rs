@@ -36,6 +36,10 @@ pub(super) struct Own {
     pub(super) free: Vec<usize>,
     /// Tokens that were verified, and the embedder's steps.
     pub(super) memory: Memory,
+    /// Calls of the embedder's steps that have panicked.
+    pub(super) step_panics: u64,
+    /// When subjects that no longer ask are forgotten next.
+    pub(super) forget_at: Moment,
     /// Who waits for a limit.
     pub(super) queue: Queue,
     /// How those are woken whose turn it is not yet.
@@ -66,6 +70,8 @@ impl State {
             connections: Vec::new(),
             free: Vec::new(),
             memory,
+            step_panics: 0,
+            forget_at: Moment::default(),
             queue,
             waiting: HashMap::new(),
             ids: Ids::new(),

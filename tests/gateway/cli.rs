@@ -41,7 +41,7 @@ fn help_fits_on_a_screen() {
     assert_eq!(code(&output), 0);
     let text = out(&output);
     assert!(text.lines().count() <= 30 && text.lines().all(|line| line.len() <= 120), "{text}");
-    for word in ["serve", "check", "explain", "mock", "--config"] {
+    for word in ["serve", "check", "explain", "key new", "mock", "--config"] {
         assert!(text.contains(word), "{word}");
     }
     let output = run(&["--version"]);
@@ -109,6 +109,30 @@ fn explain_answers_without_a_gateway() {
     let output = run(&["explain", "--model", "none", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&json["outcome"], &json["status"]), (&"refused".into(), &404.into()));
+}
+
+/// What is printed is let in by what is printed with it, and differs each time.
+#[test]
+fn a_key_is_made() {
+    let toml =
+        run(&["key", "new", "--tenant", "acme", "--id", "laptop", "--expires", "2027-01-01"]);
+    let jsonl = run(&["key", "new", "--tenant", "acme", "--format", "jsonl"]);
+    assert_eq!((code(&toml), code(&jsonl)), (0, 0), "{}{}", err(&toml), err(&jsonl));
+    let (toml, jsonl) = (out(&toml), out(&jsonl));
+    let secret = |text: &str| text.lines().next().expect("a line").to_owned();
+    for text in [&toml, &jsonl] {
+        let secret = secret(text);
+        assert!(secret.starts_with("rw_") && secret.len() == 52, "{text}");
+        assert_eq!((text.lines().count(), text.matches(&secret).count()), (2, 1), "{text}");
+    }
+    assert_ne!(secret(&toml), secret(&jsonl));
+    let line = toml.lines().nth(1).expect("two lines");
+    let tenant = format!("{}[[tenant]]\nname = \"acme\"\n{line}\n", one("http://127.0.0.1:1", ""));
+    let (code_of_check, said) = check(&tenant);
+    assert_eq!(code_of_check, 0, "{said}");
+    let output = run(&["key", "new", "--format", "jsonl"]);
+    assert_eq!((code(&output), out(&output).as_str()), (64, ""));
+    assert!(err(&output).contains("--tenant"), "{}", err(&output));
 }
 
 #[test]

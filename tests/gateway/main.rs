@@ -6,6 +6,7 @@
 mod support;
 
 mod admin;
+mod admission;
 mod cli;
 mod drain;
 mod facts;

@@ -18,6 +18,7 @@ use crate::config::LogPath;
 use crate::control::log::line;
 use crate::control::names::Names;
 use crate::record::Record;
+use crate::snapshot::Snapshot;
 
 /// Bytes that wait to be written at most: about 20,000 lines.
 pub const WAITING_BYTES_MAX: usize = 8 << 20;
@@ -105,7 +106,8 @@ impl AccessLog {
     }
 
     /// Puts one line into the batch that waits, or drops it.
-    pub fn write(&mut self, record: &Record, names: &Names) {
+    /// `world` is the snapshot that served the request.
+    pub fn write(&mut self, record: &Record, names: &Names, world: Option<&Snapshot>) {
         if !self.is_on() {
             return;
         }
@@ -116,7 +118,7 @@ impl AccessLog {
             }
             return;
         }
-        line::write(record, names, &mut self.waiting.bytes);
+        line::write(record, names, world, &mut self.waiting.bytes);
         self.waiting.lines += 1;
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::control::names::Names;
+use crate::record::Reason;
 use crate::record::Record;
+use crate::snapshot::Snapshot;
 
 /// The members of a line, in their order. What does not apply is left out.
 #[derive(Serialize)]
@@ -16,6 +18,10 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<IpAddr>,
     shard: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,12 +37,20 @@ struct Line<'a> {
     whose: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refusal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
     is_stream: bool,
     is_cancelled: bool,
     attempts: u8,
     bytes_up: u64,
     bytes_down: u64,
     events: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens_source: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time_to_first_token_ms: Option<f64>,
     duration_ms: f64,
@@ -45,14 +59,19 @@ struct Line<'a> {
     upstream_connect_ms: Option<f64>,
 }
 
-/// Writes `record` as one line of JSON, the line's end included.
-pub(super) fn write(record: &Record, names: &Names, out: &mut Vec<u8>) {
+/// Writes `record` as one line of JSON, the line's end included. `world` is the snapshot that served it: without that its
+/// tenant and its key have no names.
+pub(super) fn write(record: &Record, names: &Names, world: Option<&Snapshot>, out: &mut Vec<u8>) {
+    let tenant = world.and_then(|world| world.admission.tenant(record.tenant?));
+    let key = world.and_then(|world| record.key.map(|key| world.keys.get(key).name));
     let lane = record.lane.and_then(|lane| names.lane(lane));
     let line = Line {
         time: utc(record.started_unix_ms),
         id: record.id.to_string(),
         client: record.client,
         shard: record.shard.0,
+        tenant: tenant.map(|tenant| &*tenant.name),
+        key,
         model: lane.map(|lane| lane.model.as_str()),
         upstream: lane.map(|lane| lane.upstream.as_str()),
         endpoint: record.slot.and_then(|slot| names.slot(slot)),
@@ -60,13 +79,17 @@ pub(super) fn write(record: &Record, names: &Names, out: &mut Vec<u8>) {
         status: record.status,
         fault: record.fault.map(|fault| fault.label()),
         whose: record.fault.map(|fault| fault.whose().label()),
-        refusal: record.refusal,
+        refusal: record.refusal.map(Reason::label),
+        detail: record.refusal.and_then(Reason::detail),
         is_stream: record.is_stream,
         is_cancelled: record.is_cancelled,
         attempts: record.attempts,
         bytes_up: record.bytes_up,
         bytes_down: record.bytes_down,
         events: record.events,
+        input_tokens: record.tokens.map(|tokens| tokens.input),
+        output_tokens: record.tokens.map(|tokens| tokens.output),
+        tokens_source: record.tokens.map(|tokens| tokens.source.label()),
         time_to_first_token_ms: record.ttft.map(millis),
         duration_ms: millis(record.duration),
         overhead_us: micros(record.overhead),
@@ -114,11 +137,22 @@ fn date(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::Keys;
+    use crate::admission::TenantPolicy;
+    use crate::admission::key::Key;
+    use crate::admission::key::KeyDigest;
     use crate::record::Fault;
     use crate::record::RequestId;
+    use crate::record::Tokens;
+    use crate::record::TokensSource;
+    use crate::record::refusal::Door;
+    use crate::units::KeyId;
     use crate::units::LaneId;
     use crate::units::ShardId;
     use crate::units::SlotId;
+    use crate::units::TenantId;
+    use crate::wire::Malformed;
+    use std::sync::Arc;
 
     #[test]
     fn a_line_names_everything() {
@@ -146,7 +180,7 @@ mod tests {
             ..Record::default()
         };
         let mut out = Vec::new();
-        write(&record, &names, &mut out);
+        write(&record, &names, None, &mut out);
         let expected = concat!(
             r#"{"time":"2026-11-22T17:41:05.123Z","id":"00000000000000010000000000000002","#,
             r#""client":"10.1.2.3","shard":1,"model":"m \"1\"","upstream":"local","#,
@@ -161,15 +195,72 @@ mod tests {
 
     #[test]
     fn a_refused_request_leaves_out_what_it_never_had() {
-        let record = Record { status: 404, refusal: Some("unknown_model"), ..Record::default() };
+        let refusal = Some(Door::ModelNotFound.into());
+        let record = Record { status: 404, refusal, ..Record::default() };
         let mut out = Vec::new();
-        write(&record, &Names::default(), &mut out);
+        write(&record, &Names::default(), None, &mut out);
         let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
-        assert_eq!(line["refusal"], "unknown_model");
+        assert_eq!(line["refusal"], "model_not_found");
         assert_eq!(line["time"], "1970-01-01T00:00:00.000Z");
-        for absent in ["model", "upstream", "endpoint", "fault", "operation", "client"] {
+        for absent in [
+            "model",
+            "upstream",
+            "endpoint",
+            "fault",
+            "operation",
+            "client",
+            "tenant",
+            "key",
+            "detail",
+            "input_tokens",
+            "tokens_source",
+        ] {
             assert!(line.get(absent).is_none(), "{absent}");
         }
+    }
+
+    /// Places mean something in the snapshot that served the request, and in no other.
+    #[test]
+    fn who_asked_and_what_it_cost() {
+        let key = |name: &str, tenant| Key {
+            name: name.into(),
+            tenant: TenantId(tenant),
+            expires_unix_s: None,
+            models: None,
+            limits: Box::default(),
+        };
+        let keys = [("one", key("laptop", 0)), ("two", key("phone", 1))];
+        let keys = keys.map(|(secret, key)| (KeyDigest::of(secret.as_bytes()), key));
+        let mut world = Snapshot::empty();
+        world.keys = Arc::new(Keys::new(keys.into_iter()).unwrap());
+        let policy = |name: &str| TenantPolicy {
+            name: name.into(),
+            level: crate::admission::Level::default(),
+            models: None,
+            limits: Box::default(),
+            model_limits: Box::default(),
+            when_full: None,
+        };
+        world.admission.tenants = vec![policy("acme"), policy("umbrella")];
+        let record = Record {
+            tenant: Some(TenantId(1)),
+            key: Some(KeyId(1)),
+            refusal: Some(Malformed::HostMissing.into()),
+            tokens: Some(Tokens { input: 10, output: 20, source: TokensSource::Estimated }),
+            ..Record::default()
+        };
+        let line = |world| {
+            let mut out = Vec::new();
+            write(&record, &Names::default(), world, &mut out);
+            serde_json::from_slice::<serde_json::Value>(&out).unwrap()
+        };
+        let shown = line(Some(&world));
+        assert_eq!((&shown["tenant"], &shown["key"]), (&"umbrella".into(), &"phone".into()));
+        assert_eq!(shown["refusal"], "malformed_request");
+        assert_eq!(shown["detail"], "host_missing");
+        assert_eq!((&shown["input_tokens"], &shown["output_tokens"]), (&10.into(), &20.into()));
+        assert_eq!(shown["tokens_source"], "estimated");
+        assert!(line(None).get("tenant").is_none() && line(None).get("key").is_none());
     }
 
     #[test]

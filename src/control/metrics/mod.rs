@@ -7,12 +7,14 @@ mod text;
 
 use std::sync::Arc;
 
+use crate::control::metrics::reference::KeySetNumber;
 use crate::control::metrics::reference::Process;
 use crate::control::metrics::reference::Samples;
 use crate::control::metrics::text::Labels;
 use crate::control::metrics::text::seconds;
 use crate::crossing::gauges::Page;
 use crate::record::Fault;
+use crate::record::Reason;
 use crate::record::counters::Cap;
 use crate::record::counters::LANE_CELLS;
 use crate::record::counters::LaneCell;
@@ -44,10 +46,20 @@ pub struct LaneName {
 }
 
 /// What the page shows beside the pages of the shards.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ControlNumbers {
     /// Number of the latest published snapshot; 0 before the first.
     pub snapshot_number: u64,
+    /// Snapshots in memory: the published one, and earlier ones that requests still hold.
+    pub snapshots_held: u64,
+    /// Tenants of the published snapshot.
+    pub tenants: u64,
+    /// API keys of the published snapshot.
+    pub keys: u64,
+    /// Memory of these keys, in bytes.
+    pub keys_bytes: u64,
+    /// Key sets that are fetched.
+    pub key_sets: Vec<KeySetNumbers>,
     /// The last attempt to read the configuration and what it names was successful.
     pub is_last_reload_successful: bool,
     /// Readings of the config that went well.
@@ -68,6 +80,19 @@ pub struct ControlNumbers {
     pub resident_bytes: u64,
     /// Processor time used so far, in milliseconds.
     pub cpu_ms: u64,
+}
+
+/// What is known of a key set that is fetched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeySetNumbers {
+    /// Whose it is: the issuer as configured, or the url where none is.
+    pub issuer: String,
+    /// Keys in it that can be used; 0 before it was fetched.
+    pub keys: u64,
+    /// When it was last fetched, in milliseconds since 1970; 0 before.
+    pub fetched_unix_ms: u64,
+    /// Attempts to fetch it that failed.
+    pub failures: u64,
 }
 
 /// Writes the whole page to `out`.
@@ -175,6 +200,29 @@ impl View<'_> {
                     text::sample(out, name, &labels, self.sum(trouble));
                 }
             }
+            Samples::Refusals => {
+                for reason in Reason::all() {
+                    let count = self.sum(reason);
+                    if count > 0 {
+                        let labels = Labels::new().with("reason", reason.label());
+                        text::sample(out, name, &labels, count);
+                    }
+                }
+            }
+            Samples::KeySets(number) => {
+                for set in &self.numbers.key_sets {
+                    key_set(set, number, name, out);
+                }
+            }
+            Samples::Tokens => self.lanes.iter().for_each(|lane| tokens(lane, name, out)),
+            Samples::TokenUsage => {
+                for lane in &self.lanes {
+                    for (kind, histogram) in TOKEN_KINDS {
+                        let labels = || lane.gen_ai_labels().with("gen_ai_token_type", kind);
+                        buckets(lane, histogram, name, labels, |tokens| tokens.to_string(), out);
+                    }
+                }
+            }
             Samples::Statuses => self.each_lane(|lane| statuses(lane, name, out)),
             Samples::Faults => self.each_lane(|lane| faults(lane, name, out)),
             Samples::Bytes => self.each_lane(|lane| bytes(lane, name, out)),
@@ -211,6 +259,10 @@ impl View<'_> {
         let mut whole = |value: u64| text::sample(out, name, &none, value);
         match number {
             Process::SnapshotNumber => whole(numbers.snapshot_number),
+            Process::SnapshotsHeld => whole(numbers.snapshots_held),
+            Process::Tenants => whole(numbers.tenants),
+            Process::Keys => whole(numbers.keys),
+            Process::KeysBytes => whole(numbers.keys_bytes),
             Process::LastReloadSuccessful => whole(u64::from(numbers.is_last_reload_successful)),
             Process::AccessLogLines => whole(numbers.access_log_lines),
             Process::AccessLogDropped => whole(numbers.access_log_dropped),
@@ -264,12 +316,49 @@ fn bytes(lane: &Total, name: &str, out: &mut String) {
     }
 }
 
-/// A histogram, left out while it is empty: a lane nobody uses would be 50 lines of zeroes.
+/// The two histograms of tokens, and what their tokens are called.
+const TOKEN_KINDS: [(&str, Histogram); 2] =
+    [("input", Histogram::InputTokens), ("output", Histogram::OutputTokens)];
+
+/// Left out where none were counted: not every upstream is a language model.
+fn tokens(lane: &Total, name: &str, out: &mut String) {
+    for (kind, histogram) in TOKEN_KINDS {
+        let count = lane.load(LaneCell::sum(histogram));
+        if count > 0 {
+            text::sample(out, name, &lane.labels().with("kind", kind), count);
+        }
+    }
+}
+
+fn key_set(set: &KeySetNumbers, number: KeySetNumber, name: &str, out: &mut String) {
+    let labels = Labels::new().with("issuer", &set.issuer);
+    match number {
+        KeySetNumber::Keys => text::sample(out, name, &labels, set.keys),
+        KeySetNumber::Failures => text::sample(out, name, &labels, set.failures),
+        KeySetNumber::FetchedAt => {
+            let nanos = set.fetched_unix_ms.saturating_mul(1_000_000);
+            text::sample(out, name, &labels, seconds(nanos));
+        }
+    }
+}
+
 fn times(lane: &Total, histogram: Histogram, name: &str, out: &mut String) {
     let labels = || match histogram {
         Histogram::TimeToFirstToken | Histogram::Duration => lane.gen_ai_labels(),
-        Histogram::Overhead | Histogram::Connect => lane.labels(),
+        _ => lane.labels(),
     };
+    buckets(lane, histogram, name, labels, seconds, out);
+}
+
+/// A histogram, left out while it is empty: a lane nobody uses would be 50 lines of zeroes.
+fn buckets(
+    lane: &Total,
+    histogram: Histogram,
+    name: &str,
+    labels: impl Fn() -> Labels,
+    show: impl Fn(u64) -> String,
+    out: &mut String,
+) {
     let buckets = 0..=histogram.bounds().len();
     let count: u64 = buckets.map(|place| lane.load(LaneCell::bucket(histogram, place))).sum();
     if count == 0 {
@@ -279,10 +368,10 @@ fn times(lane: &Total, histogram: Histogram, name: &str, out: &mut String) {
     let mut below = 0;
     for (place, &bound) in histogram.bounds().iter().enumerate() {
         below += lane.load(LaneCell::bucket(histogram, place));
-        text::sample(out, &bucket, &labels().with("le", &seconds(bound)), below);
+        text::sample(out, &bucket, &labels().with("le", &show(bound)), below);
     }
     text::sample(out, &bucket, &labels().with("le", "+Inf"), count);
-    let sum = seconds(lane.load(LaneCell::sum(histogram)));
+    let sum = show(lane.load(LaneCell::sum(histogram)));
     text::sample(out, &format!("{name}_sum"), &labels(), sum);
     text::sample(out, &format!("{name}_count"), &labels(), count);
 }

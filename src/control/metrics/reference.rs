@@ -55,6 +55,14 @@ pub(super) enum Samples {
     Overloads,
     /// Connections closed for want of a right PROXY header, by why.
     ProxyTroubles,
+    /// Refused requests, by why.
+    Refusals,
+    /// A number of each key set that is fetched.
+    KeySets(KeySetNumber),
+    /// Tokens by model, upstream and kind.
+    Tokens,
+    /// The two histograms of tokens.
+    TokenUsage,
     /// Requests by model, upstream and status.
     Statuses,
     /// Faults by model, upstream, kind and whose.
@@ -73,6 +81,10 @@ pub(super) enum Samples {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Process {
     SnapshotNumber,
+    SnapshotsHeld,
+    Tenants,
+    Keys,
+    KeysBytes,
     LastReloadSuccessful,
     Reloads,
     PublishedAt,
@@ -83,6 +95,14 @@ pub(super) enum Process {
     StartedAt,
     ResidentBytes,
     Cpu,
+}
+
+/// Numbers of a key set.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum KeySetNumber {
+    Keys,
+    Failures,
+    FetchedAt,
 }
 
 const fn counter(name: &'static str, samples: Samples, help: &'static str) -> Metric {
@@ -129,6 +149,23 @@ pub const REFERENCE: &[Metric] = &[
         Samples::Faults,
         "Requests that failed after they were admitted, by why and by whose fault it was.",
     ),
+    counter("ringway_refusals_total", Samples::Refusals, "Requests that were not let in, by why."),
+    counter(
+        "ringway_tokens_total",
+        Samples::Tokens,
+        "Tokens of requests and their answers, as the model server reported them or as estimated.",
+    ),
+    Metric {
+        name: "gen_ai_client_token_usage",
+        kind: Kind::Histogram,
+        help: "Tokens of a request and of its answer, as the model server reported them or as estimated.",
+        samples: Samples::TokenUsage,
+    },
+    counter(
+        "ringway_requests_estimated_total",
+        Samples::Lane(LaneCounter::Estimated),
+        "Requests whose tokens the model server did not report, so that they were estimated.",
+    ),
     counter(
         "ringway_requests_cancelled_total",
         Samples::Lane(LaneCounter::Cancelled),
@@ -168,6 +205,11 @@ pub const REFERENCE: &[Metric] = &[
         "ringway_overload_total",
         Samples::Overloads,
         "Requests turned away because their shard was at a cap, by which.",
+    ),
+    gauge(
+        "ringway_queue_waiting",
+        Samples::Sum(ShardCounter::QueueWaiting),
+        "Requests that wait for their turn at a limit.",
     ),
     gauge(
         "ringway_connections_open",
@@ -243,6 +285,33 @@ pub const REFERENCE: &[Metric] = &[
         "ringway_snapshot_published_timestamp_seconds",
         Samples::Process(Process::PublishedAt),
         "When the latest snapshot was published, in seconds since 1970.",
+    ),
+    gauge(
+        "ringway_snapshots_held",
+        Samples::Process(Process::SnapshotsHeld),
+        "Snapshots in memory: the published one, and earlier ones that requests still hold.",
+    ),
+    gauge("ringway_tenants", Samples::Process(Process::Tenants), "Tenants of the config."),
+    gauge(
+        "ringway_keys",
+        Samples::Process(Process::Keys),
+        "API keys of the config and its key files.",
+    ),
+    gauge("ringway_keys_bytes", Samples::Process(Process::KeysBytes), "Memory of all API keys."),
+    gauge(
+        "ringway_jwks_keys",
+        Samples::KeySets(KeySetNumber::Keys),
+        "Keys of an issuer that tokens can be verified with; 0 before they were fetched.",
+    ),
+    gauge(
+        "ringway_jwks_fetched_timestamp_seconds",
+        Samples::KeySets(KeySetNumber::FetchedAt),
+        "When the keys of an issuer were last fetched, in seconds since 1970; 0 before.",
+    ),
+    counter(
+        "ringway_jwks_failures_total",
+        Samples::KeySets(KeySetNumber::Failures),
+        "Attempts to fetch the keys of an issuer that failed; the keys before are kept.",
     ),
     gauge(
         "ringway_config_last_reload_successful",

@@ -6,7 +6,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::*;
+use crate::admission::Refusal;
 use crate::record::Record;
+use crate::record::Tokens;
+use crate::record::TokensSource;
+use crate::record::refusal::Door;
 
 fn name(model: &str, upstream: &str, lane: u32) -> LaneName {
     LaneName { model: model.into(), upstream: upstream.into(), lane: LaneId(lane) }
@@ -105,6 +109,67 @@ fn requests_faults_and_bytes() {
         samples(&page, "ringway_requests_cancelled_total")[1],
         r#"ringway_requests_cancelled_total{model="m2",upstream="far"} 1"#
     );
+}
+
+/// The table of reasons in METRICS.md is the list in the code.
+#[test]
+fn every_reason_of_a_refusal_is_documented() {
+    let table = include_str!("../METRICS.md");
+    for reason in Reason::all() {
+        let row = format!("| `{}` |", reason.label());
+        let found = table.lines().find(|line| line.contains(&row) && line.starts_with("| "));
+        let row = found.unwrap_or_else(|| panic!("{} is not in METRICS.md", reason.label()));
+        if let Reason::Admission(refusal) = reason {
+            assert!(row.starts_with(&format!("| {} |", refusal.status())), "{row}");
+        }
+    }
+    let (_, rows) = table.split_once("| status | reason | when |").unwrap();
+    let rows = rows.lines().skip(2).take_while(|line| line.starts_with('|'));
+    assert_eq!(rows.count(), Reason::COUNT, "METRICS.md has rows that mean nothing");
+}
+
+#[test]
+fn refusals_tokens_and_key_sets() {
+    let pages = pages();
+    for (page, refusal) in [
+        (0, Reason::from(Refusal::KeyUnknown)),
+        (1, Refusal::KeyUnknown.into()),
+        (1, Door::InvalidBody.into()),
+    ] {
+        pages[page].apply(&Record { status: 401, refusal: Some(refusal), ..Record::default() });
+    }
+    let tokens = Some(Tokens { input: 3, output: 70, source: TokensSource::Estimated });
+    pages[0].apply(&Record { lane: Some(LaneId(1)), status: 200, tokens, ..Record::default() });
+    let set = KeySetNumbers {
+        issuer: "https://login".to_owned(),
+        keys: 2,
+        fetched_unix_ms: 1_700_000_000_000,
+        failures: 3,
+    };
+    let numbers = ControlNumbers { key_sets: vec![set], keys: 5, ..ControlNumbers::default() };
+    let mut page = String::new();
+    write(&pages, &[name("m2", "far", 1)], &numbers, &mut page);
+    assert_eq!(
+        samples(&page, "ringway_refusals_total"),
+        [
+            r#"ringway_refusals_total{reason="invalid_body"} 1"#,
+            r#"ringway_refusals_total{reason="key_unknown"} 2"#,
+        ]
+    );
+    let of_m2 = r#"{model="m2",upstream="far""#;
+    for line in [
+        format!("ringway_tokens_total{of_m2},kind=\"input\"}} 3"),
+        format!("ringway_tokens_total{of_m2},kind=\"output\"}} 70"),
+        format!("ringway_requests_estimated_total{of_m2}}} 1"),
+        r#"gen_ai_client_token_usage_bucket{gen_ai_request_model="m2",upstream="far",gen_ai_token_type="input",le="4"} 1"#.to_owned(),
+        r#"gen_ai_client_token_usage_bucket{gen_ai_request_model="m2",upstream="far",gen_ai_token_type="output",le="64"} 0"#.to_owned(),
+        r#"ringway_jwks_keys{issuer="https://login"} 2"#.to_owned(),
+        r#"ringway_jwks_failures_total{issuer="https://login"} 3"#.to_owned(),
+        r#"ringway_jwks_fetched_timestamp_seconds{issuer="https://login"} 1700000000"#.to_owned(),
+        "ringway_keys 5".to_owned(),
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
+    }
 }
 
 #[test]

@@ -44,21 +44,21 @@ fn lines_are_written_in_batches_and_the_file_is_reopened() {
     let moved = temporary("access.log.1");
     runtime().block_on(async {
         let mut log = AccessLog::default();
-        log.write(&record(0), &Names::default());
+        log.write(&record(0), &Names::default(), None);
         assert_eq!(log.waiting.lines, 0, "off until aimed");
         log.aim(Some(LogPath::File(path.clone())));
         for number in 0..1_000 {
-            log.write(&record(number), &Names::default());
+            log.write(&record(number), &Names::default(), None);
         }
         settled(&mut log).await;
         assert_eq!(line_count(&path), 1_000);
 
         std::fs::rename(&path, &moved).unwrap();
-        log.write(&record(0), &Names::default());
+        log.write(&record(0), &Names::default(), None);
         settled(&mut log).await;
         assert_eq!(line_count(&moved), 1_001, "still the old file");
         log.reopen();
-        log.write(&record(0), &Names::default());
+        log.write(&record(0), &Names::default(), None);
         log.finish(Duration::from_secs(5)).await;
         assert_eq!(line_count(&path), 1);
         assert_eq!(log.counts(), Counts { lines: 1_002, dropped: 0, errors: 0 });
@@ -72,9 +72,9 @@ fn a_full_disk_is_counted_and_tried_again_later() {
     runtime().block_on(async {
         let mut log = AccessLog::default();
         log.aim(Some(LogPath::File("/dev/full".into())));
-        log.write(&record(0), &Names::default());
+        log.write(&record(0), &Names::default(), None);
         settled(&mut log).await;
-        log.write(&record(1), &Names::default());
+        log.write(&record(1), &Names::default(), None);
         log.turn_over(Instant::now()).await;
         assert!(log.writing.is_none(), "rests before it tries again");
         assert_eq!(log.state, State::Failing);
@@ -85,7 +85,7 @@ fn a_full_disk_is_counted_and_tried_again_later() {
 
         let path = temporary("recovered.log");
         log.aim(Some(LogPath::File(path.clone())));
-        log.write(&record(2), &Names::default());
+        log.write(&record(2), &Names::default(), None);
         settled(&mut log).await;
         assert_eq!(log.state, State::Good);
         assert_eq!(line_count(&path), 1);
@@ -98,7 +98,7 @@ fn a_path_that_cannot_be_opened_is_an_error_of_the_log_only() {
     runtime().block_on(async {
         let mut log = AccessLog::default();
         log.aim(Some(LogPath::File("/nowhere/at/all.log".into())));
-        log.write(&record(0), &Names::default());
+        log.write(&record(0), &Names::default(), None);
         settled(&mut log).await;
         assert_eq!(log.counts(), Counts { lines: 0, dropped: 1, errors: 1 });
     });
@@ -114,7 +114,7 @@ fn a_reader_that_has_stopped_costs_lines_and_no_time() {
         log.is_reopening = false;
         log.file = Some(File::from(std::os::fd::OwnedFd::from(writer)));
         for number in 0..60_000 {
-            log.write(&record(number), &Names::default());
+            log.write(&record(number), &Names::default(), None);
             if number % 1_000 == 0 {
                 log.turn_over(Instant::now()).await;
             }
