@@ -1,5 +1,6 @@
 //! What deciding costs: the body read, the model found, the endpoint chosen, an error written.
 
+mod credentials;
 mod harness;
 
 use std::hint::black_box;
@@ -73,6 +74,8 @@ fn main() {
     addresses(&mut harness);
     entering(&mut harness);
     texts(&mut harness);
+    credentials::tokens(&mut harness);
+    credentials::signed_request(&mut harness);
     harness.finish();
 }
 

@@ -182,10 +182,8 @@ pub fn verify(
     window_s: u64,
     now_unix_s: u64,
 ) -> Result<Verified, Refusal> {
-    // Methods are case-sensitive, and one vocabulary writes them in lower case: those that would become the same are
-    // not signed.
-    let is_upper = !head.method_text.bytes().any(|byte| byte.is_ascii_lowercase());
-    if !is_upper || !head.path.starts_with('/') {
+    // `*` of OPTIONS and the empty path of CONNECT are no targets that could be signed.
+    if !head.path.starts_with('/') {
         return Err(Refusal::SignatureMalformed);
     }
     let mut older = head.fields.iter().filter(|field| is_cavage(field));

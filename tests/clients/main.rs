@@ -15,4 +15,5 @@ mod process;
 mod proxies;
 mod sdk;
 mod tls;
+mod tokens;
 mod tools;

@@ -1,5 +1,11 @@
 //! What must hold for any bytes at all. The fuzz targets call these, and so do the golden tests with the corpus.
 
+use ringway::admission::Refusal;
+use ringway::admission::jwks::KeySet;
+use ringway::admission::jwt;
+use ringway::admission::signature;
+use ringway::admission::signature::Signers;
+use ringway::units::ModelId;
 use ringway::wire::Malformed;
 use ringway::wire::head::BodyLength;
 use ringway::wire::head::Fields;
@@ -218,4 +224,50 @@ fn read_events(bytes: &[u8]) -> (Scan, bool) {
         }
     }
     (scan, !is_inside && at >= bytes.len())
+}
+
+/// A time at which the corpus holds.
+const NOW_UNIX_S: u64 = 1_618_884_473;
+
+/// A token, or a key set and a line end and a token: what is accepted has three parts, was signed with the key it was given,
+/// holds only in its time, and is the same when it is read again.
+pub(crate) fn jwt(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let (set, token) = text.rsplit_once('\n').unwrap_or(("", text));
+    let keys = match KeySet::parse(set.as_bytes()) {
+        Ok((keys, skipped)) => {
+            assert!(keys.kids().count() <= keys.len());
+            assert!(skipped.iter().all(|skipped| !skipped.why.is_empty()));
+            keys
+        }
+        Err(_) => KeySet::secret(&[b'k'; 64], &[]).expect("the secret is long enough"),
+    };
+    let opened = jwt::open(token, &keys, &[]);
+    let issuer = [jwt::Issuer { keys, leeway_s: 60, ..jwt::Issuer::default() }];
+    let verify = |now| jwt::verify(token, &issuer, now, |_| Some(ModelId(0)));
+    let Ok(claims) = verify(NOW_UNIX_S) else { return };
+    assert!(opened.is_ok() && jwt::has_shape(token.as_bytes()));
+    assert!(token.len() <= jwt::TOKEN_BYTES_MAX && claims.user.len() <= jwt::USER_BYTES_MAX);
+    assert!(!claims.user.contains(char::is_control));
+    assert!(claims.expires_unix_s > NOW_UNIX_S);
+    assert_eq!(verify(claims.expires_unix_s).err(), Some(Refusal::TokenExpired));
+    assert_eq!(verify(NOW_UNIX_S).map(|again| again.subject), Ok(claims.subject));
+}
+
+/// The head of a request: what is accepted as signed was made in the window, has a digest where it has a body, and does
+/// not pass with another secret.
+pub(crate) fn signature(bytes: &[u8]) {
+    let mut slots = Slots::new();
+    let Ok(Some(head)) = request(bytes, &mut slots) else { return };
+    let of = |secret: &[u8]| {
+        let mut signers = Signers::new(300);
+        signers.add("k", secret, None).expect("the secret is long enough");
+        signature::verify(&head, &signers, 300, NOW_UNIX_S)
+    };
+    let Ok(found) = of(&[b'k'; 32]) else { return };
+    assert!(signature::is_present(&head));
+    assert!(found.created_unix_s.abs_diff(NOW_UNIX_S) <= 300);
+    assert_eq!(found.digest.is_some(), head.body != BodyLength::Empty);
+    assert_eq!(of(&[b'l'; 32]).err(), Some(Refusal::SignatureWrong));
+    assert_eq!(of(&[b'k'; 32]), Ok(found));
 }

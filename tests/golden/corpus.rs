@@ -56,6 +56,16 @@ fn events() {
 }
 
 #[test]
+fn tokens() {
+    check_all(&files("jwt"), checks::jwt);
+}
+
+#[test]
+fn signed_requests() {
+    check_all(&files("signature"), checks::signature);
+}
+
+#[test]
 fn answers_with_usage() {
     check_all(&files("usage"), usage::check);
     // Streams of other checks are answers too.

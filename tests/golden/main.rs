@@ -5,5 +5,6 @@
 mod config;
 mod corpus;
 mod differential;
+mod jwt;
 mod reader;
 mod wire;
