@@ -1,6 +1,7 @@
 //! How big: the `RINGWAY_*` variables, with defaults taken from the machine. What they are for and what they changed
 //! when measured stands in tuning/README.md.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::ring;
@@ -13,6 +14,8 @@ pub struct Machine {
     pub cpus: Vec<usize>,
     /// Files it may have open.
     pub open_files: u64,
+    /// Memory it may use, in bytes.
+    pub memory_bytes: u64,
 }
 
 /// The knobs as they are turned.
@@ -22,6 +25,12 @@ pub struct Knobs {
     pub shards: Vec<Option<usize>>,
     /// Streams the process is to hold at once, over all shards.
     pub streams_max: u64,
+    /// Requests that each shard serves at once.
+    pub requests_max: u64,
+    /// Memory that each shard holds for bodies and for responses that wait for their clients, in bytes.
+    pub held_bytes_max: u64,
+    /// Requests of each shard that wait for their turn at a limit.
+    pub queue_max: u64,
     /// Longest nap of a busy shard before it waits for events, in microseconds; 0: never.
     pub wake_us: u32,
     /// What the kernel may hold for one direction of a connection that is read slowly, in bytes; 0: its own choice.
@@ -38,6 +47,14 @@ pub const SHARDS_MAX: usize = 256;
 const STREAMS_MAX: u64 = 10_000_000;
 /// Descriptors that a table holds beside client and endpoint connections.
 pub const RESERVED_FILES: u64 = 256;
+/// Memory that a request in flight is reckoned with: its task, its buffers, what the kernel has for two sockets.
+const REQUEST_BYTES: u64 = 16 << 10;
+const REQUESTS_MAX: u64 = STREAMS_MAX;
+/// With less a shard could not even hold a usual request.
+const HELD_BYTES_MIN: u64 = 64 << 10;
+/// A machine with little memory is better served by a shard that swaps than by one that refuses.
+const HELD_BYTES_DEFAULT_MIN: u64 = 64 << 20;
+const HELD_BYTES_MAX: u64 = 1 << 40;
 const WAKE_US_DEFAULT: u32 = 300;
 const WAKE_US_MAX: u32 = 2_000;
 const SOCKET_KIB_DEFAULT: u64 = 256;
@@ -55,23 +72,29 @@ impl Knobs {
         machine: &Machine,
     ) -> Result<Self, Vec<String>> {
         let mut errors = Vec::new();
-        let mut number = |name: &str, default: u64, max: u64| match get(name) {
+        let mut number = |name: &str, default: u64, range: RangeInclusive<u64>| match get(name) {
             None => default,
             Some(text) => match text.trim().parse() {
-                Ok(number) if number <= max => number,
+                Ok(number) if range.contains(&number) => number,
                 _ => {
-                    errors.push(format!("{name}={text}: write a whole number from 0 to {max}"));
+                    let (low, high) = (range.start(), range.end());
+                    errors
+                        .push(format!("{name}={text}: write a whole number from {low} to {high}"));
                     default
                 }
             },
         };
-        let shards = number("RINGWAY_SHARDS", 0, SHARDS_MAX as u64);
+        let shards = number("RINGWAY_SHARDS", 0, 0..=SHARDS_MAX as u64);
         // Each stream holds two descriptors; what one table holds is the default.
         let held = machine.open_files.saturating_sub(RESERVED_FILES) / 2;
-        let streams_max = number("RINGWAY_STREAMS_MAX", held, STREAMS_MAX);
-        let wake_us = number("RINGWAY_WAKE_US", WAKE_US_DEFAULT.into(), WAKE_US_MAX.into());
-        let socket_kib = number("RINGWAY_SOCKET_KIB", SOCKET_KIB_DEFAULT, SOCKET_KIB_MAX);
-        let drain = number("RINGWAY_DRAIN_SECONDS", DRAIN_SECONDS_DEFAULT, DRAIN_SECONDS_MAX);
+        let streams_max = number("RINGWAY_STREAMS_MAX", held, 0..=STREAMS_MAX);
+        let wake_us = number("RINGWAY_WAKE_US", WAKE_US_DEFAULT.into(), 0..=WAKE_US_MAX.into());
+        let socket_kib = number("RINGWAY_SOCKET_KIB", SOCKET_KIB_DEFAULT, 0..=SOCKET_KIB_MAX);
+        let drain = number("RINGWAY_DRAIN_SECONDS", DRAIN_SECONDS_DEFAULT, 0..=DRAIN_SECONDS_MAX);
+        // Zero, which cannot be written: as the machine has it.
+        let requests_max = number("RINGWAY_REQUESTS_MAX", 0, 1..=REQUESTS_MAX);
+        let held_bytes_max = number("RINGWAY_HELD_BYTES_MAX", 0, HELD_BYTES_MIN..=HELD_BYTES_MAX);
+        let queue_max = number("RINGWAY_QUEUE_MAX", 0, 1..=REQUESTS_MAX);
         let is_legacy_forced = match get("RINGWAY_DRIVER").as_deref() {
             None | Some("io_uring") => false,
             Some("epoll") => true,
@@ -92,14 +115,31 @@ impl Knobs {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let shards = place(usize::try_from(shards).unwrap_or(0), &cpus);
         Ok(Self {
-            shards: place(usize::try_from(shards).unwrap_or(0), &cpus),
             streams_max,
+            requests_max,
+            held_bytes_max,
+            queue_max,
             wake_us: u32::try_from(wake_us).unwrap_or(WAKE_US_DEFAULT),
             socket_bytes: u32::try_from(socket_kib * 1024).unwrap_or(0),
             drain: Duration::from_secs(drain),
             is_legacy_forced,
-        })
+            shards,
+        }
+        .with_caps_of(machine))
+    }
+
+    /// With the caps that are not set taken from the machine: a shard's part of half its memory in requests, and of a
+    /// quarter in what it holds for them. No more requests than connections can be in flight.
+    fn with_caps_of(mut self, machine: &Machine) -> Self {
+        let memory = machine.memory_bytes / self.shards.len().max(1) as u64;
+        let or = |set: u64, default: u64| if set == 0 { default } else { set };
+        let requests = (memory / 2 / REQUEST_BYTES).min(self.connections_max()).max(64);
+        self.requests_max = or(self.requests_max, requests);
+        self.held_bytes_max = or(self.held_bytes_max, (memory / 4).max(HELD_BYTES_DEFAULT_MIN));
+        self.queue_max = or(self.queue_max, (self.requests_max / 4).max(16));
+        self
     }
 
     /// How each shard's ring is built.
@@ -143,7 +183,7 @@ mod tests {
     use super::*;
 
     fn machine() -> Machine {
-        Machine { cpus: vec![0, 1, 4], open_files: 20_000 }
+        Machine { cpus: vec![0, 1, 4], open_files: 20_000, memory_bytes: 12 << 30 }
     }
 
     fn read(set: &[(&str, &str)]) -> Result<Knobs, Vec<String>> {
@@ -160,6 +200,26 @@ mod tests {
         assert_eq!(knobs.streams_max, 9_872);
         assert!(!knobs.wants_own_file_tables(20_000));
         assert_eq!(knobs.drain, Duration::from_secs(30));
+        assert_eq!(knobs.requests_max, knobs.connections_max());
+        assert_eq!(knobs.held_bytes_max, 1 << 30);
+        assert_eq!(knobs.queue_max, knobs.requests_max / 4);
+    }
+
+    #[test]
+    fn a_small_machine_takes_on_less_and_what_is_set_counts() {
+        let small = Machine { cpus: vec![0], open_files: 1_000_000, memory_bytes: 256 << 20 };
+        let knobs = Knobs::read(|_| None, &small).unwrap();
+        assert_eq!(knobs.requests_max, 8_192);
+        assert_eq!(knobs.held_bytes_max, 64 << 20);
+        let knobs = read(&[
+            ("RINGWAY_REQUESTS_MAX", "7"),
+            ("RINGWAY_HELD_BYTES_MAX", "65536"),
+            ("RINGWAY_QUEUE_MAX", "3"),
+        ])
+        .unwrap();
+        assert_eq!((knobs.requests_max, knobs.held_bytes_max, knobs.queue_max), (7, 65_536, 3));
+        let errors = read(&[("RINGWAY_REQUESTS_MAX", "0"), ("RINGWAY_HELD_BYTES_MAX", "1")]);
+        assert_eq!(errors.unwrap_err().len(), 2);
     }
 
     #[test]

@@ -68,7 +68,11 @@ pub fn serve(
         Ok(files) => files,
         Err(error) => return End::System(format!("cannot read the limit on open files: {error}")),
     };
-    let machine = Machine { cpus: affinity::allowed_cpus(), open_files };
+    let machine = Machine {
+        cpus: affinity::allowed_cpus(),
+        open_files,
+        memory_bytes: limits::memory_bytes(),
+    };
     let knobs = match Knobs::read(get, &machine) {
         Ok(knobs) => knobs,
         Err(errors) => return End::Knobs(errors),
@@ -160,6 +164,9 @@ impl Wired {
                 inbox,
                 outboxes: outboxes.clone(),
                 connections_max: knobs.connections_max(),
+                requests_max: knobs.requests_max,
+                held_bytes_max: usize::try_from(knobs.held_bytes_max).unwrap_or(usize::MAX),
+                queue_max: usize::try_from(knobs.queue_max).unwrap_or(usize::MAX),
                 socket_bytes: knobs.socket_bytes,
                 own_file_table: has_own_table.then(|| useless_for(&useless, index)),
                 built,
@@ -186,6 +193,9 @@ fn log_knobs(knobs: &Knobs, open_files: u64) {
         shards = knobs.shards.len(),
         cpus = ?knobs.shards.iter().flatten().collect::<Vec<_>>(),
         streams_max = knobs.streams_max,
+        requests_max = knobs.requests_max,
+        held_bytes_max = knobs.held_bytes_max,
+        queue_max = knobs.queue_max,
         open_files,
         own_file_tables = knobs.wants_own_file_tables(open_files),
         wake_us = knobs.wake_us,

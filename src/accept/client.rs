@@ -1,6 +1,7 @@
 //! One client connection: what it has sent and not yet had served, and whether it is still there.
 
 use std::io;
+use std::net::IpAddr;
 use std::task::Context;
 use std::task::Poll;
 
@@ -17,6 +18,8 @@ pub struct Client {
     stream: Stream,
     /// What the client has sent and was not used up yet.
     pub input: Buffer,
+    /// Where the connection comes from: its other end, or whom a trusted proxy has named in its place.
+    pub address: IpAddr,
     is_half_closed: bool,
     /// Nothing was looked for on this connection yet: the first request may well have come with it.
     is_fresh: bool,
@@ -36,10 +39,16 @@ pub enum Received {
 }
 
 impl Client {
-    /// A client on a fresh connection.
+    /// A client on a fresh connection that comes from `address`.
     #[must_use]
-    pub fn new(stream: Stream) -> Self {
-        Self { stream, input: Buffer::default(), is_half_closed: false, is_fresh: true }
+    pub fn new(stream: Stream, address: IpAddr) -> Self {
+        Self {
+            stream,
+            input: Buffer::default(),
+            address: address.to_canonical(),
+            is_half_closed: false,
+            is_fresh: true,
+        }
     }
 
     /// Moves what the client has sent into `input`.

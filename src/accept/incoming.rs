@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use super::client::Client;
 use super::client::Received;
+use super::digest::BodyDigest;
+use super::proxy;
+use super::proxy::Wrong;
 use crate::ring::clock;
 use crate::units::Moment;
 use crate::wire::Malformed;
@@ -35,6 +38,8 @@ pub struct Limits {
     pub body: Duration,
     /// How large a body may be, in bytes.
     pub body_bytes_max: usize,
+    /// What the shard may hold for all its clients, in bytes: past it no body that is under way grows.
+    pub held_bytes_max: usize,
 }
 
 /// What the head of a request says about the exchange itself.
@@ -65,6 +70,15 @@ impl Outline {
             BodyLength::Chunked => usize::MAX,
         }
     }
+
+    /// What is known to be still to come when `arrived` bytes of the request are there; of chunks nothing is.
+    #[must_use]
+    pub fn missing_bytes(&self, arrived: usize) -> usize {
+        match self.body {
+            BodyLength::Chunked => 0,
+            _ => self.whole_bytes().saturating_sub(arrived),
+        }
+    }
 }
 
 /// Why no request arrived.
@@ -80,6 +94,8 @@ pub enum Trouble {
     TooSlow,
     /// The body is larger than it may be.
     TooLarge,
+    /// The shard holds as much as it may.
+    NoRoom,
 }
 
 /// A request that has arrived whole.
@@ -114,6 +130,46 @@ impl Incoming {
         if self.bytes.capacity() > 0 {
             buffers.release(&mut self.bytes);
             self.head_bytes = 0;
+        }
+    }
+}
+
+/// Why a connection that must begin with a header of the PROXY protocol goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unproxied {
+    /// It has closed before the header was whole: as those do who only ask whether somebody listens.
+    Gone,
+    /// The header is wrong.
+    Wrong(Wrong),
+    /// The header did not come in time.
+    TooSlow,
+}
+
+/// Waits for the header of the PROXY protocol, uses it up, and sets the client's address to what it says.
+///
+/// # Errors
+/// Why there is none: the connection must be closed.
+pub async fn proxied(
+    client: &mut Client,
+    buffers: &Buffers,
+    limits: &Limits,
+) -> Result<(), Unproxied> {
+    let deadline = clock::recent().after(limits.head);
+    loop {
+        if let Some(header) = proxy::header(client.input.filled()).map_err(Unproxied::Wrong)? {
+            client.input.consume(header.bytes);
+            buffers.release_if_empty(&mut client.input);
+            if let Some(source) = header.source {
+                client.address = source;
+            }
+            return Ok(());
+        }
+        match client.wait(buffers, deadline).await {
+            Ok(Received::Bytes(_) | Received::Nothing) => {}
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                return Err(Unproxied::TooSlow);
+            }
+            Ok(Received::End | Received::Gone) | Err(_) => return Err(Unproxied::Gone),
         }
     }
 }
@@ -180,7 +236,8 @@ fn parsed<L>(
     Ok(Some((outline, look(&head))))
 }
 
-/// Waits for the body of a request and takes the whole request out of the client's input.
+/// Waits for the body of a request and takes the whole request out of the client's input. The content runs through
+/// `digest` as it arrives.
 ///
 /// # Errors
 /// Why it did not come.
@@ -189,18 +246,19 @@ pub async fn body(
     buffers: &Buffers,
     limits: &Limits,
     outline: &Outline,
+    digest: Option<&mut BodyDigest>,
 ) -> Result<Incoming, Trouble> {
     match outline.body {
         BodyLength::Empty | BodyLength::UntilClose => {
-            exact(client, buffers, limits, outline, 0).await
+            exact(client, buffers, limits, outline, 0, digest).await
         }
         BodyLength::Exact(length) => match usize::try_from(length) {
             Ok(length) if length <= limits.body_bytes_max => {
-                exact(client, buffers, limits, outline, length).await
+                exact(client, buffers, limits, outline, length, digest).await
             }
             _ => Err(Trouble::TooLarge),
         },
-        BodyLength::Chunked => chunked(client, buffers, limits, outline).await,
+        BodyLength::Chunked => chunked(client, buffers, limits, outline, digest).await,
     }
 }
 
@@ -210,12 +268,22 @@ async fn exact(
     limits: &Limits,
     outline: &Outline,
     length: usize,
+    mut digest: Option<&mut BodyDigest>,
 ) -> Result<Incoming, Trouble> {
     let whole = outline.head_bytes + length;
     if outline.expects_continue && client.input.len() < whole {
         sign(client, limits).await?;
     }
-    while client.input.len() < whole {
+    let mut digested = outline.head_bytes;
+    loop {
+        let arrived = client.input.len().min(whole);
+        if let Some(digest) = digest.as_deref_mut() {
+            digest.update(at(client.input.filled(), &(digested..arrived)));
+            digested = arrived;
+        }
+        if arrived == whole {
+            break;
+        }
         more(client, buffers, limits).await?;
     }
     let mut bytes = std::mem::take(&mut client.input);
@@ -232,6 +300,7 @@ async fn chunked(
     buffers: &Buffers,
     limits: &Limits,
     outline: &Outline,
+    mut digest: Option<&mut BodyDigest>,
 ) -> Result<Incoming, Trouble> {
     let mut body = Body::new(BodyLength::Chunked);
     let mut incoming = Incoming { bytes: Buffer::default(), head_bytes: outline.head_bytes };
@@ -245,8 +314,14 @@ async fn chunked(
         while !client.input.is_empty() && !body.is_end() {
             let piece = body.next(client.input.filled()).map_err(Trouble::Malformed)?;
             let content = at(client.input.filled(), &piece.body);
-            if incoming.body().len() + content.len() > limits.body_bytes_max {
+            // A chunk that would be too much is refused at its size, not when it has come.
+            let announced = usize::try_from(body.announced()).unwrap_or(usize::MAX);
+            let known = incoming.body().len() + content.len();
+            if known.saturating_add(announced) > limits.body_bytes_max {
                 return Err(Trouble::TooLarge);
+            }
+            if let Some(digest) = digest.as_deref_mut() {
+                digest.update(content);
             }
             buffers.append(&mut incoming.bytes, content);
             client.input.consume(piece.consumed);
@@ -263,7 +338,11 @@ fn at<'b>(bytes: &'b [u8], span: &Range<usize>) -> &'b [u8] {
     bytes.get(span.clone()).unwrap_or_default()
 }
 
+/// Waits for more of a body. Past what the shard may hold none grows: whoever has sent half of one makes room.
 async fn more(client: &mut Client, buffers: &Buffers, limits: &Limits) -> Result<(), Trouble> {
+    if super::held_bytes(buffers) > limits.held_bytes_max {
+        return Err(Trouble::NoRoom);
+    }
     match client.wait(buffers, deadline(limits)).await {
         Ok(Received::Bytes(_) | Received::Nothing) => Ok(()),
         Ok(Received::End | Received::Gone) => Err(Trouble::Gone),
@@ -279,3 +358,6 @@ async fn sign(client: &mut Client, limits: &Limits) -> Result<(), Trouble> {
 fn deadline(limits: &Limits) -> Moment {
     clock::recent().after(limits.body)
 }
+
+#[cfg(test)]
+mod tests;

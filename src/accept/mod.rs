@@ -5,10 +5,21 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use crate::ring::listen::Listener;
+use crate::ring::stream;
 use crate::units::ShardId;
+use crate::wire::buffer::Buffers;
 
 pub mod client;
+pub mod digest;
 pub mod incoming;
+pub mod overload;
+pub mod proxy;
+
+/// What a shard holds for its clients in bytes: bodies and heads that arrive, and responses that wait.
+#[must_use]
+pub fn held_bytes(buffers: &Buffers) -> usize {
+    buffers.held() + stream::backlog_bytes()
+}
 
 /// Connections taken in one turn, so that those that stand are served in between.
 const TAKEN_PER_TURN: usize = 64;

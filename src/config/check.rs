@@ -3,9 +3,11 @@
 use crate::config::error::Error;
 use crate::config::error::Place;
 use crate::config::file::File;
+use crate::config::file::Listen;
 use crate::config::nearest::nearest;
 use crate::config::section::Errors;
 use crate::config::section::Located;
+use crate::config::section::Section;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
@@ -55,6 +57,16 @@ pub(crate) fn upstream_exists(name: &Located<String>, known: &[&str], errors: &m
         .map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
     let text = format!("no upstream is called \"{}\" ({there_are}{meant})", name.value);
     errors.add(&name.place, text);
+}
+
+/// A header of the PROXY protocol is taken from those alone who are trusted.
+pub(crate) fn somebody_is_trusted(section: &Section<'_>, listen: &Listen, errors: &mut Errors<'_>) {
+    let has_wrong = errors.list.iter().any(|error| error.place.path.contains("trusted_proxies"));
+    if listen.proxy_protocol && listen.trusted_proxies.is_empty() && !has_wrong {
+        let text = "nobody is trusted to speak for others: write trusted_proxies = [\"ADDRESS\", \"NETWORK/PREFIX\"] \
+                    with those of the proxies";
+        errors.add(&section.place_of("proxy_protocol", errors), text);
+    }
 }
 
 /// What must hold between the parts of a file.

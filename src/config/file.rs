@@ -1,5 +1,6 @@
 //! The values of a file, checked and with their defaults filled in.
 
+use crate::config::cidr::Cidr;
 use crate::config::error::Error;
 use crate::config::error::Place;
 use crate::config::url::Url;
@@ -43,6 +44,10 @@ pub struct Listen {
     pub server_timing: bool,
     /// Whether an inbound `x-request-id` is kept.
     pub trust_request_id: bool,
+    /// Whether every connection begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// Who may say on whose behalf it asks: by the PROXY protocol, by `x-forwarded-for`.
+    pub trusted_proxies: Vec<Cidr>,
     /// `[listen.limits]`.
     pub limits: Limits,
 }

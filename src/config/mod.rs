@@ -4,14 +4,17 @@
 //! file, reads a variable or looks up a name: the control thread does, and asks [`crate::snapshot`] to build.
 
 mod check;
+mod cidr;
 mod error;
 mod file;
+mod listener;
 mod nearest;
 mod read;
 mod section;
 mod url;
 
 pub use check::warnings;
+pub use cidr::Cidr;
 pub use error::Error;
 pub use error::Place;
 pub use file::AccessLog;

@@ -1,6 +1,7 @@
 //! From the tree of a TOML text to a [`File`].
 
 use crate::config::check;
+use crate::config::cidr;
 use crate::config::error::Error;
 use crate::config::error::Place;
 use crate::config::file::AccessLog;
@@ -20,6 +21,7 @@ use crate::config::file::Model;
 use crate::config::file::Pool;
 use crate::config::file::SecretPlace;
 use crate::config::file::Upstream;
+use crate::config::listener::address;
 use crate::config::nearest::nearest;
 use crate::config::section::Errors;
 use crate::config::section::Later;
@@ -105,15 +107,27 @@ fn listen(section: Option<Section<'_>>, errors: &mut Errors<'_>) -> Listen {
         address: LISTEN_DEFAULT,
         server_timing: false,
         trust_request_id: false,
+        proxy_protocol: false,
+        trusted_proxies: Vec::new(),
         limits: self::limits(limits, errors),
     };
     if let Some(section) = section {
-        let known = ["address", "server_timing", "trust_request_id", "limits"];
+        let known = [
+            "address",
+            "server_timing",
+            "trust_request_id",
+            "proxy_protocol",
+            "trusted_proxies",
+            "limits",
+        ];
         section.refuse_unknown(&known, &[], errors);
         listen.place = section.place_of("address", errors);
         listen.address = address(&section, LISTEN_DEFAULT, errors);
         listen.server_timing = section.boolean("server_timing", false, errors);
         listen.trust_request_id = section.boolean("trust_request_id", false, errors);
+        listen.proxy_protocol = section.boolean("proxy_protocol", false, errors);
+        listen.trusted_proxies = cidr::list(&section, "trusted_proxies", errors);
+        check::somebody_is_trusted(&section, &listen, errors);
     }
     listen
 }
@@ -158,27 +172,6 @@ fn admin(section: Option<Section<'_>>, errors: &mut Errors<'_>) -> Admin {
     };
     section.refuse_unknown(&["address"], &[], errors);
     Admin { address: address(&section, ADMIN_DEFAULT, errors) }
-}
-
-fn address(section: &Section<'_>, default: SocketAddr, errors: &mut Errors<'_>) -> SocketAddr {
-    let Some(found) = section.string("address", errors) else {
-        return default;
-    };
-    let text = found.value.as_str();
-    if let Ok(address) = text.parse() {
-        return address;
-    }
-    let port = text.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
-    let port = port.unwrap_or(default.port());
-    let instead = if text.starts_with("localhost") {
-        format!("a listener takes no names: write \"127.0.0.1:{port}\"")
-    } else if let Ok(ip) = text.parse::<IpAddr>() {
-        format!("the port is missing: write \"{}\"", SocketAddr::new(ip, default.port()))
-    } else {
-        format!("write \"ADDRESS:PORT\", for instance \"127.0.0.1:{port}\" or \"0.0.0.0:{port}\"")
-    };
-    errors.add(&found.place, format!("\"{text}\" is not an address and a port: {instead}"));
-    default
 }
 
 fn access_log(

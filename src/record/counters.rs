@@ -89,8 +89,34 @@ closed! {
     }
 }
 
+closed! {
+    /// Which cap of a shard was reached when a request was turned away.
+    pub enum Cap {
+        /// Requests in flight.
+        Requests => "requests",
+        /// Memory for bodies, and for responses that wait for their clients.
+        HeldBytes => "held_bytes",
+    }
+}
+
+closed! {
+    /// Why a connection that must begin with a header of the PROXY protocol was closed.
+    pub enum ProxyTrouble {
+        /// It came from nobody who is trusted.
+        Untrusted => "untrusted",
+        /// Its header was wrong, or there was none.
+        Malformed => "malformed",
+        /// The header did not come in time.
+        TooSlow => "too_slow",
+    }
+}
+
+const RETIREMENTS_AT: usize = ShardCounter::COUNT;
+const CAPS_AT: usize = RETIREMENTS_AT + Retirement::COUNT;
+const PROXY_TROUBLES_AT: usize = CAPS_AT + Cap::COUNT;
+
 /// How many cells a shard has.
-pub const SHARD_CELLS: usize = ShardCounter::COUNT + Retirement::COUNT;
+pub const SHARD_CELLS: usize = PROXY_TROUBLES_AT + ProxyTrouble::COUNT;
 
 /// A place among a shard's cells; always below [`SHARD_CELLS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +138,19 @@ impl From<ShardCounter> for ShardCell {
 
 impl From<Retirement> for ShardCell {
     fn from(reason: Retirement) -> Self {
-        Self(ShardCounter::COUNT + reason.index())
+        Self(RETIREMENTS_AT + reason.index())
+    }
+}
+
+impl From<Cap> for ShardCell {
+    fn from(cap: Cap) -> Self {
+        Self(CAPS_AT + cap.index())
+    }
+}
+
+impl From<ProxyTrouble> for ShardCell {
+    fn from(trouble: ProxyTrouble) -> Self {
+        Self(PROXY_TROUBLES_AT + trouble.index())
     }
 }
 
@@ -220,7 +258,10 @@ mod tests {
     fn shard_cells_are_distinct_and_fill_the_page() {
         let counters = ShardCounter::ALL.iter().map(|&counter| ShardCell::from(counter));
         let reasons = Retirement::ALL.iter().map(|&reason| ShardCell::from(reason));
-        let cells: Vec<_> = counters.chain(reasons).map(ShardCell::index).collect();
+        let caps = Cap::ALL.iter().map(|&cap| ShardCell::from(cap));
+        let troubles = ProxyTrouble::ALL.iter().map(|&trouble| ShardCell::from(trouble));
+        let all = counters.chain(reasons).chain(caps).chain(troubles);
+        let cells: Vec<_> = all.map(ShardCell::index).collect();
         assert_eq!(cells, (0..SHARD_CELLS).collect::<Vec<_>>());
     }
 }

@@ -95,12 +95,14 @@ impl Inbox {
         poll_fn(|cx| self.readiness.poll_readable(cx)).await
     }
 
-    /// Takes one connection.
+    /// Takes one connection, and asks where it comes from; nobody if it has ended already.
     ///
     /// # Errors
     /// `WouldBlock` if none waits; else the system's.
-    pub fn try_take(&self) -> io::Result<OwnedFd> {
-        socket::recv_descriptor(self.fd)
+    pub fn try_take(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+        let connection = socket::recv_descriptor(self.fd)?;
+        let address = socket::remote_address(connection.as_raw_fd()).ok();
+        Ok((connection, address))
     }
 }
 

@@ -22,6 +22,12 @@ const KEPT_BYTES_MAX: usize = 512 << 10;
 
 thread_local! {
     static OUTBOX: Cell<Outbox> = const { Cell::new(Outbox::new()) };
+    static BACKLOG_BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Bytes that wait on this thread for room in their sockets.
+pub(super) fn backlog_bytes() -> usize {
+    BACKLOG_BYTES.get()
 }
 
 struct Outbox {
@@ -35,13 +41,30 @@ struct Parcel {
     end: usize,
 }
 
-/// What a socket had no room for, while it is sent bit by bit.
-#[derive(Default)]
+/// What a socket had no room for, while it is sent bit by bit. It counts among the bytes that wait, until it is dropped.
 pub(super) struct Backlog {
     bytes: Vec<u8>,
     sent: usize,
     error: Option<io::Error>,
     waker: Option<Waker>,
+}
+
+impl Backlog {
+    fn new(bytes: Vec<u8>, error: Option<io::Error>) -> Self {
+        BACKLOG_BYTES.set(BACKLOG_BYTES.get() + bytes.len());
+        Self { bytes, sent: 0, error, waker: None }
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        BACKLOG_BYTES.set(BACKLOG_BYTES.get() + bytes.len());
+        self.bytes.extend_from_slice(bytes);
+    }
+}
+
+impl Drop for Backlog {
+    fn drop(&mut self) {
+        BACKLOG_BYTES.set(BACKLOG_BYTES.get().saturating_sub(self.bytes.len()));
+    }
 }
 
 impl Outbox {
@@ -56,7 +79,7 @@ pub(super) fn post(shared: &Rc<Shared>, bytes: &[u8]) {
         return;
     }
     if let Some(mut backlog) = shared.backlog.take() {
-        backlog.bytes.extend_from_slice(bytes);
+        backlog.extend(bytes);
         shared.backlog.set(Some(backlog));
         return;
     }
@@ -82,7 +105,7 @@ pub(super) fn flush() {
         shared.is_posted.set(false);
         let bytes = outbox.bytes.get(start..end).unwrap_or_default();
         if let Some(mut backlog) = shared.backlog.take() {
-            backlog.bytes.extend_from_slice(bytes);
+            backlog.extend(bytes);
             shared.backlog.set(Some(backlog));
             continue;
         }
@@ -93,7 +116,7 @@ pub(super) fn flush() {
         };
         if sent < bytes.len() {
             let rest = bytes.get(sent..).unwrap_or_default().to_vec();
-            keep(&shared, Backlog { bytes: rest, sent: 0, error, waker: None });
+            keep(&shared, Backlog::new(rest, error));
         }
     }
     outbox.bytes.clear();

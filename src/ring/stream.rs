@@ -45,6 +45,12 @@ pub(super) struct Shared {
     pub(super) backlog: Cell<Option<Box<Backlog>>>,
 }
 
+/// Bytes that were posted on this thread's connections and wait for room.
+#[must_use]
+pub fn backlog_bytes() -> usize {
+    outbox::backlog_bytes()
+}
+
 impl Readiness {
     /// Takes over a descriptor, which is closed when this is dropped.
     ///

@@ -1,5 +1,6 @@
 //! The life of a client connection: one request after the other, until one side has had enough.
 
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -8,12 +9,13 @@ use std::time::Duration;
 use crate::accept::client::Client;
 use crate::accept::incoming;
 use crate::accept::incoming::Trouble;
+use crate::accept::incoming::Unproxied;
+use crate::record::counters::ProxyTrouble;
 use crate::record::counters::ShardCounter;
 use crate::ring::clock;
 use crate::ring::stream::Stream;
 use crate::shard::Shard;
 use crate::shard::plan;
-use crate::shard::plan::Look;
 use crate::shard::request;
 use crate::shard::request::Fate;
 use crate::shard::state::Place;
@@ -43,11 +45,18 @@ impl Drop for Open {
 }
 
 /// Serves a client until its connection ends.
-pub(super) async fn serve(open: Open, connection: OwnedFd) {
+pub(super) async fn serve(open: Open, connection: OwnedFd, address: IpAddr) {
     let shard = Rc::clone(&open.0);
     let Ok(stream) = Stream::from_fd(connection) else { return };
-    let mut client = Client::new(stream);
+    let mut client = Client::new(stream, address);
     let presence = Presence::enter(&shard, client.stream());
+    if shard.world().snapshot.listen.proxy_protocol {
+        let introduced = Box::pin(introduce(&mut client, &shard)).await;
+        if introduced.is_none() {
+            shard.buffers.release(&mut client.input);
+            return client.into_stream().reset();
+        }
+    }
     let fate = loop {
         let world = shard.world();
         presence.set_idle(true);
@@ -55,8 +64,9 @@ pub(super) async fn serve(open: Open, connection: OwnedFd) {
             break Fate::Linger;
         }
         let listen = &world.snapshot.listen;
+        let peer = client.address;
         let head = incoming::head(&mut client, &shard.buffers, world.limits(), |head| {
-            plan::look(head, listen)
+            plan::look(head, listen, peer)
         })
         .await;
         presence.set_idle(false);
@@ -64,8 +74,7 @@ pub(super) async fn serve(open: Open, connection: OwnedFd) {
             Ok((outline, look)) => {
                 // A world that was published while the head was waited for counts for this request already.
                 let world = shard.world();
-                let Look { goal, trusted_id } = look;
-                request::serve(&shard, &world, &mut client, &outline, goal, trusted_id).await
+                request::serve(&shard, &world, &mut client, &outline, look).await
             }
             // In order: what the client was sent before may still be on its way, and a reset would cut it.
             Err(Trouble::Closed) => break Fate::Linger,
@@ -84,6 +93,24 @@ pub(super) async fn serve(open: Open, connection: OwnedFd) {
         // The response is not complete: a reset cannot be taken for its end, whatever its framing.
         Fate::Cut => client.into_stream().reset(),
     }
+}
+
+/// Has a proxy say who the client is. Without that, or from a proxy that nobody trusts, nothing is known of the
+/// connection, not even that it speaks HTTP: it is cut, and `None`.
+async fn introduce(client: &mut Client, shard: &Shard) -> Option<()> {
+    let world = shard.world();
+    let trouble = if world.snapshot.listen.trusted_proxies.contains(client.address) {
+        match incoming::proxied(client, &shard.buffers, world.limits()).await {
+            Ok(()) => return Some(()),
+            Err(Unproxied::Gone) => return None,
+            Err(Unproxied::Wrong(_)) => ProxyTrouble::Malformed,
+            Err(Unproxied::TooSlow) => ProxyTrouble::TooSlow,
+        }
+    } else {
+        ProxyTrouble::Untrusted
+    };
+    shard.page.add(trouble, 1);
+    None
 }
 
 /// Closes at once, when the client has been sent everything.

@@ -1,5 +1,7 @@
 //! One request's entry: filled on the way, written exactly once, whatever happens.
 
+use std::net::IpAddr;
+
 use crate::record::Fault;
 use crate::record::Record;
 use crate::record::RequestId;
@@ -28,14 +30,15 @@ pub(super) struct Entry<'s> {
 
 impl<'s> Entry<'s> {
     /// Begins the entry of a request whose head has just arrived.
-    pub(super) fn begin(shard: &'s Shard, trusted: Option<RequestId>) -> Self {
+    pub(super) fn begin(shard: &'s Shard, trusted: Option<RequestId>, client: IpAddr) -> Self {
         let now = clock::now();
         let (id, started_unix_ms) = shard.state.with(|own| {
             let id = trusted.unwrap_or_else(|| own.ids.next());
             (id, own.unix_offset_ms + now.as_nanos() / 1_000_000)
         });
         shard.page.add(ShardCounter::RequestsOpen, 1);
-        let record = Record { id, started_unix_ms, shard: shard.id, ..Record::default() };
+        let client = Some(client);
+        let record = Record { id, started_unix_ms, client, shard: shard.id, ..Record::default() };
         Self { shard, record, began: now, arrived: now, is_stream_counted: false, is_closed: false }
     }
 
@@ -64,9 +67,12 @@ impl<'s> Entry<'s> {
 
     /// It may not enter.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
-        self.record.status = refusal.status;
+        self.record.status = refusal.dialect.status(refusal.status);
         self.record.refusal = Some(refusal.label);
         self.record.operation = refusal.operation;
+        if let Some(cap) = refusal.cap {
+            self.shard.page.add(cap, 1);
+        }
         self.is_closed = true;
     }
 

@@ -16,7 +16,13 @@ pub use start::Setup;
 pub use start::Started;
 pub use start::run;
 
+use crate::accept;
 use crate::accept::incoming::Limits;
+use crate::accept::incoming::Outline;
+use crate::accept::overload;
+use crate::accept::overload::Caps;
+use crate::accept::overload::Load;
+use crate::accept::overload::Overload;
 use crate::crossing::gauges::SharedPage;
 use crate::crossing::publish::Phase;
 use crate::crossing::publish::Publication;
@@ -48,6 +54,8 @@ pub(crate) struct Shard {
     /// Where connections for other shards are put, by shard.
     outboxes: Vec<Outbox>,
     connections_max: u64,
+    /// What is taken on at most.
+    caps: Caps,
     /// What the kernel may hold for one direction of a connection, in bytes.
     socket_bytes: u32,
 }
@@ -62,7 +70,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    fn new(publication: Publication) -> Self {
+    fn new(publication: Publication, caps: &Caps) -> Self {
         let Publication { snapshot, phase } = publication;
         let listen = &snapshot.listen;
         let limits = Limits {
@@ -70,6 +78,7 @@ impl World {
             head: listen.head_timeout,
             body: listen.body_timeout,
             body_bytes_max: listen.body_bytes_max,
+            held_bytes_max: caps.held_bytes_max,
         };
         let mut pools = Vec::new();
         for endpoint in &snapshot.endpoints {
@@ -108,7 +117,7 @@ impl Shard {
     /// Takes over a publication: requests that begin from now on see it, those in flight keep theirs.
     fn adopt(&self, publication: Publication) {
         let phase = publication.phase;
-        self.state.with(|own| own.world = Some(Rc::new(World::new(publication))));
+        self.state.with(|own| own.world = Some(Rc::new(World::new(publication, &self.caps))));
         if phase == Phase::Draining {
             drain::close_idle(self);
         }
@@ -120,6 +129,15 @@ impl Shard {
         self.page.set(ShardCounter::Turns, turn::counts().0);
         self.page.set(ShardCounter::AdoptedSnapshot, world.snapshot.number);
         self.page.set(ShardCounter::Draining, u64::from(!world.is_serving()));
+    }
+
+    /// Which cap leaves no room for a request of which only the head is known.
+    fn overload(&self, outline: &Outline, arrived: usize) -> Option<Overload> {
+        let load = Load {
+            requests: self.page.load(ShardCounter::RequestsOpen),
+            held_bytes: accept::held_bytes(&self.buffers),
+        };
+        overload::overload(&self.caps, &load, outline.missing_bytes(arrived))
     }
 
     /// By when what is sent must have been read.

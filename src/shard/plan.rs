@@ -1,17 +1,21 @@
 //! What is to become of a request: pure, from its bytes and the world.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::ops::Range;
 
 use crate::accept::incoming::Incoming;
 use crate::accept::incoming::Limits;
 use crate::accept::incoming::Trouble;
+use crate::accept::overload::Overload;
+use crate::accept::proxy;
 use crate::llm::dialect::Dialect;
 use crate::llm::dialect::Operation;
 use crate::llm::request;
 use crate::llm::request::Ask;
 use crate::llm::request::Unreadable;
 use crate::record::RequestId;
+use crate::record::counters::Cap;
 use crate::route::path;
 use crate::route::path::Destination;
 use crate::route::path::Unroutable;
@@ -20,6 +24,7 @@ use crate::snapshot::Snapshot;
 use crate::units::ModelId;
 use crate::wire::head::BodyLength;
 use crate::wire::head::RequestHead;
+use crate::wire::head::is_same_name;
 
 /// What is to be done.
 pub(super) enum Decision {
@@ -55,6 +60,10 @@ pub(super) struct Refusal {
     pub(super) param: Option<&'static str>,
     pub(super) code: Option<&'static str>,
     pub(super) allow: Option<&'static str>,
+    /// Seconds after which it is worth another try.
+    pub(super) retry_after: Option<u32>,
+    /// The cap that was reached, if that is why.
+    pub(super) cap: Option<Cap>,
     pub(super) label: &'static str,
     pub(super) dialect: Dialect,
     pub(super) operation: &'static str,
@@ -68,13 +77,15 @@ impl Refusal {
             param: None,
             code: Some(label),
             allow: None,
+            retry_after: None,
+            cap: None,
             label,
             dialect: Dialect::OpenAi,
             operation: "",
         })
     }
 
-    fn spoken(mut self: Box<Self>, dialect: Dialect) -> Box<Self> {
+    pub(super) fn spoken(mut self: Box<Self>, dialect: Dialect) -> Box<Self> {
         self.dialect = dialect;
         self
     }
@@ -92,6 +103,8 @@ pub(super) struct Look {
     pub(super) goal: Result<Goal, Box<Refusal>>,
     /// The name that the client has given the request, where the config trusts it.
     pub(super) trusted_id: Option<RequestId>,
+    /// Whose request it is: where the connection comes from, or whom trusted proxies name.
+    pub(super) client: IpAddr,
 }
 
 /// Where a request goes by its head.
@@ -103,14 +116,43 @@ pub(super) enum Goal {
     Other,
 }
 
+impl Goal {
+    /// How its errors are written.
+    pub(super) fn dialect(self) -> Dialect {
+        match self {
+            Self::Generate(operation) => operation.dialect(),
+            Self::Other => Dialect::OpenAi,
+        }
+    }
+
+    /// This goal, unless the shard has no room for the request.
+    pub(super) fn unless(self, overload: Option<Overload>) -> Result<Self, Box<Refusal>> {
+        match overload {
+            None => Ok(self),
+            Some(why) => Err(overloaded(why).spoken(self.dialect())),
+        }
+    }
+}
+
 /// Looks at the head alone: is there anything at this path for this method, and may its body be as large as it
 /// says? So a body that nobody wants is refused before it is sent.
-pub(super) fn look(head: &RequestHead<'_, '_>, listen: &Listen) -> Look {
+pub(super) fn look(head: &RequestHead<'_, '_>, listen: &Listen, peer: IpAddr) -> Look {
     let trusted_id = match head.fields.get("x-request-id") {
         Some(text) if listen.trust_request_id => RequestId::parse(text),
         _ => None,
     };
-    Look { goal: goal(head, listen), trusted_id }
+    Look { goal: goal(head, listen), trusted_id, client: client(head, listen, peer) }
+}
+
+fn client(head: &RequestHead<'_, '_>, listen: &Listen, peer: IpAddr) -> IpAddr {
+    let trusted = &listen.trusted_proxies;
+    if trusted.is_empty() {
+        return peer;
+    }
+    let fields = head.fields.iter();
+    let forwarded = fields.filter(|field| is_same_name(field.name, "x-forwarded-for"));
+    let forwarded = forwarded.map(|field| field.value);
+    proxy::client_address(peer, forwarded, |address| trusted.contains(address))
 }
 
 fn goal(head: &RequestHead<'_, '_>, listen: &Listen) -> Result<Goal, Box<Refusal>> {
@@ -238,6 +280,22 @@ fn too_large(bound: usize) -> Box<Refusal> {
     )
 }
 
+/// There is no room for it now; the body, if it has not come, is not waited for.
+pub(super) fn overloaded(why: Overload) -> Box<Refusal> {
+    let message = "The gateway is at its capacity. Try again later.";
+    let mut refusal = Refusal::new(503, why.label(), message);
+    refusal.code = Some("overloaded");
+    refusal.retry_after = Some(RETRY_AFTER_SECONDS);
+    refusal.cap = Some(match why {
+        Overload::Requests => Cap::Requests,
+        Overload::HeldBytes => Cap::HeldBytes,
+    });
+    refusal
+}
+
+/// What a client is told to wait when nothing is known of when it will be better.
+pub(super) const RETRY_AFTER_SECONDS: u32 = 1;
+
 /// What the sender of a request that did not arrive is told, if there is anybody to tell.
 pub(super) fn trouble(trouble: &Trouble, limits: &Limits) -> Option<Box<Refusal>> {
     match trouble {
@@ -253,5 +311,6 @@ pub(super) fn trouble(trouble: &Trouble, limits: &Limits) -> Option<Box<Refusal>
             "The request did not arrive in time. Send it without long pauses.",
         )),
         Trouble::TooLarge => Some(too_large(limits.body_bytes_max)),
+        Trouble::NoRoom => Some(overloaded(Overload::HeldBytes)),
     }
 }

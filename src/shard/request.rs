@@ -5,7 +5,6 @@ use crate::accept::incoming;
 use crate::accept::incoming::Outline;
 use crate::llm::dialect::ErrorText;
 use crate::record::Fault;
-use crate::record::RequestId;
 use crate::relay::reply;
 use crate::relay::reply::Reply;
 use crate::relay::response::Asked;
@@ -17,7 +16,7 @@ use crate::shard::attempt::Attempts;
 use crate::shard::entry::Entry;
 use crate::shard::plan;
 use crate::shard::plan::Decision;
-use crate::shard::plan::Goal;
+use crate::shard::plan::Look;
 use crate::shard::plan::Plan;
 use crate::shard::plan::Refusal;
 use crate::wire::head::BodyLength;
@@ -46,15 +45,15 @@ pub(super) async fn serve(
     world: &World,
     client: &mut Client,
     outline: &Outline,
-    goal: Result<Goal, Box<Refusal>>,
-    trusted_id: Option<RequestId>,
+    look: Look,
 ) -> Fate {
-    let mut entry = Entry::begin(shard, trusted_id);
+    let overload = shard.overload(outline, client.input.len());
+    let mut entry = Entry::begin(shard, look.trusted_id, look.client);
     let limits = world.limits();
     let speaker = Speaker { shard, outline: *outline, is_keep_alive: outline.is_keep_alive };
 
-    // The body: only if there is somebody to give it to.
-    let goal = match goal {
+    // The body: only if there is somebody to give it to, and room.
+    let goal = match look.goal.and_then(|goal| goal.unless(overload)) {
         Ok(goal) => goal,
         Err(refusal) => {
             let has_body = client.input.len() >= outline.whole_bytes();
@@ -66,10 +65,12 @@ pub(super) async fn serve(
         }
     };
     let has_waited = client.input.len() < outline.whole_bytes();
-    let mut request = match incoming::body(client, &shard.buffers, limits, outline).await {
+    let mut request = match incoming::body(client, &shard.buffers, limits, outline, None).await {
         Ok(request) => request,
         Err(trouble) => match plan::trouble(&trouble, limits) {
             Some(refusal) => {
+                let refusal = refusal.spoken(goal.dialect());
+                shard.buffers.release(&mut client.input);
                 return Box::pin(speaker.refuse(client, &mut entry, &refusal, false)).await;
             }
             None => return entry.abandon(Fault::ClientGone),
@@ -143,8 +144,11 @@ impl Speaker<'_> {
         let id = entry.id();
         entry.refused(refusal);
         let is_keep_alive = has_body && self.may_persist();
-        let reply =
-            Reply { allow: refusal.allow, ..self.reply(refusal.status, &id, is_keep_alive) };
+        let reply = Reply {
+            allow: refusal.allow,
+            retry_after: refusal.retry_after,
+            ..self.reply(refusal.status, &id, is_keep_alive)
+        };
         let text = ErrorText {
             status: refusal.status,
             message: &refusal.message,
@@ -180,7 +184,7 @@ impl Speaker<'_> {
         }
         let (id, is_keep_alive) = (entry.id(), self.may_persist());
         let reply = Reply {
-            retry_after: (fault.status() == 503).then_some(RETRY_AFTER_SECONDS),
+            retry_after: (fault.status() == 503).then_some(plan::RETRY_AFTER_SECONDS),
             is_exhausted: true,
             ..self.reply(fault.status(), &id, is_keep_alive)
         };
@@ -221,9 +225,6 @@ impl Speaker<'_> {
     }
 }
 
-/// What a client is told to wait when nothing is known of when it will be better.
-const RETRY_AFTER_SECONDS: u32 = 1;
-
 /// Tells a client whose request did not even have a whole head what is wrong, if there is anybody to tell.
 pub(super) async fn reject(
     shard: &Shard,
@@ -232,7 +233,7 @@ pub(super) async fn reject(
     trouble: &incoming::Trouble,
 ) -> Fate {
     let Some(refusal) = plan::trouble(trouble, world.limits()) else { return Fate::Cut };
-    let mut entry = Entry::begin(shard, None);
+    let mut entry = Entry::begin(shard, None, client.address);
     entry.note_malformed();
     let outline = Outline {
         head_bytes: 0,

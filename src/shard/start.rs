@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use crate::accept;
 use crate::accept::Pause;
+use crate::accept::overload::Caps;
 use crate::crossing::gauges::SharedPage;
 use crate::crossing::publish::Inlet;
 use crate::crossing::records;
@@ -64,6 +66,12 @@ pub struct Setup {
     pub outboxes: Vec<RawFd>,
     /// Client connections it holds at most.
     pub connections_max: u64,
+    /// Requests it serves at once.
+    pub requests_max: u64,
+    /// Memory it holds for bodies and for responses that wait, in bytes.
+    pub held_bytes_max: usize,
+    /// Requests that wait for their turn at a limit.
+    pub queue_max: usize,
     /// What the kernel may hold for one direction of a connection, in bytes; 0: the system's choice.
     pub socket_bytes: u32,
     /// Whether it gets a file table of its own, and which descriptors it then has no use for.
@@ -118,6 +126,11 @@ async fn serve(
     driver: String,
     started: mpsc::Sender<Started>,
 ) -> Result<Infallible, String> {
+    let caps = Caps {
+        requests_max: setup.requests_max,
+        held_bytes_max: setup.held_bytes_max,
+        queue_max: setup.queue_max,
+    };
     let Setup {
         id, mut inlet, pages, records, inbox, outboxes, connections_max, socket_bytes, ..
     } = setup;
@@ -132,6 +145,7 @@ async fn serve(
         records,
         outboxes: outboxes.into_iter().map(Outbox::from_fd).collect(),
         connections_max,
+        caps,
         socket_bytes,
     });
     let bell = inlet.take_bell().ok_or("a shard without a bell")?;
@@ -201,7 +215,7 @@ async fn adopt_next(shard: &Shard, inlet: &Inlet, bell: &mut Readiness, bell_fd:
 async fn listen(shard: Rc<Shard>, mut listener: Listener) -> Infallible {
     let mut is_exhausted = false;
     loop {
-        let pause = accept::take_waiting(&listener, |fd, _| enter(&shard, fd));
+        let pause = accept::take_waiting(&listener, |fd, from| enter(&shard, fd, from.ip()));
         match pause {
             Pause::Empty => {
                 is_exhausted = false;
@@ -221,7 +235,7 @@ async fn listen(shard: Rc<Shard>, mut listener: Listener) -> Infallible {
 }
 
 /// A new connection: served here, handed to a shard with far fewer, or turned away at the bound.
-fn enter(shard: &Rc<Shard>, connection: OwnedFd) {
+fn enter(shard: &Rc<Shard>, connection: OwnedFd, address: IpAddr) {
     shard.page.add(ShardCounter::ConnectionsAccepted, 1);
     let mut connection = connection;
     if shard.pages.len() > 1 {
@@ -239,10 +253,10 @@ fn enter(shard: &Rc<Shard>, connection: OwnedFd) {
             }
         }
     }
-    hold(shard, connection);
+    hold(shard, connection, address);
 }
 
-fn hold(shard: &Rc<Shard>, connection: OwnedFd) {
+fn hold(shard: &Rc<Shard>, connection: OwnedFd, address: IpAddr) {
     if shard.page.load(ShardCounter::ConnectionsOpen) >= shard.connections_max {
         shard.page.add(ShardCounter::ConnectionsRefused, 1);
         return turn_away(&connection);
@@ -252,7 +266,7 @@ fn hold(shard: &Rc<Shard>, connection: OwnedFd) {
     if shard.socket_bytes > 0 {
         let _found_by_read = socket::set_unsent_max(connection.as_raw_fd(), shard.socket_bytes);
     }
-    task::spawn(connection::serve(Open::count(shard), connection));
+    task::spawn(connection::serve(Open::count(shard), connection, address));
 }
 
 /// The cheapest answer there is: the socket's own buffer takes it, and nobody waits for anything.
@@ -272,7 +286,9 @@ connection: close\r\n\
 async fn take_handed(shard: &Rc<Shard>, mut inbox: Inbox) {
     loop {
         match inbox.try_take() {
-            Ok(connection) => hold(shard, connection),
+            Ok((connection, Some(address))) => hold(shard, connection, address.ip()),
+            // It has ended on its way here.
+            Ok((_, None)) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if inbox.readable().await.is_err() {
                     return;
@@ -305,6 +321,7 @@ fn tick(shard: &Shard) {
         );
         shard.page.set(ShardCounter::PoolIdle, own.pool.idle() as u64);
     });
+    shard.page.set(ShardCounter::HeldBytes, accept::held_bytes(&shard.buffers) as u64);
     let (turns, naps) = turn::counts();
     shard.page.set(ShardCounter::Turns, turns);
     shard.page.set(ShardCounter::Naps, naps);

@@ -12,6 +12,7 @@ use crate::snapshot::LANES_MAX;
 use crate::snapshot::Ledger;
 use crate::snapshot::Listen;
 use crate::snapshot::Model;
+use crate::snapshot::Networks;
 use crate::snapshot::PoolLimits;
 use crate::snapshot::SLOTS_MAX;
 use crate::snapshot::Secret;
@@ -368,6 +369,8 @@ fn listen(file: &File) -> Listen {
         address: listen.address,
         server_timing: listen.server_timing,
         trust_request_id: listen.trust_request_id,
+        proxy_protocol: listen.proxy_protocol,
+        trusted_proxies: Networks::new(&listen.trusted_proxies),
         body_bytes_max: listen.limits.body_bytes_max,
         head_timeout: listen.limits.head_timeout,
         idle_timeout: listen.limits.idle_timeout,

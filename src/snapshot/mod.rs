@@ -7,6 +7,7 @@ mod build;
 mod diff;
 mod explain;
 mod ledger;
+mod networks;
 mod outline;
 mod secret;
 mod tls;
@@ -34,6 +35,7 @@ pub use explain::explain;
 pub use ledger::LANES_MAX;
 pub use ledger::Ledger;
 pub use ledger::SLOTS_MAX;
+pub use networks::Networks;
 pub use outline::Outline;
 pub use outline::outline;
 pub use secret::Secret;
@@ -97,6 +99,10 @@ pub struct Listen {
     pub server_timing: bool,
     /// Whether an inbound `x-request-id` is kept.
     pub trust_request_id: bool,
+    /// Whether every connection begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// Who may say on whose behalf it asks.
+    pub trusted_proxies: Networks,
     /// The longest request body, in bytes.
     pub body_bytes_max: usize,
     /// From a request's first byte to the end of its head.

@@ -72,6 +72,8 @@ pub fn outline(snapshot: &Snapshot) -> Outline {
             ("listen.address", listen.address.to_string()),
             ("listen.server_timing", listen.server_timing.to_string()),
             ("listen.trust_request_id", listen.trust_request_id.to_string()),
+            ("listen.proxy_protocol", listen.proxy_protocol.to_string()),
+            ("listen.trusted_proxies", listen.trusted_proxies.to_string()),
             ("listen.limits.body_bytes_max", listen.body_bytes_max.to_string()),
             ("listen.limits.head_timeout_ms", millis(listen.head_timeout)),
             ("listen.limits.idle_timeout_ms", millis(listen.idle_timeout)),

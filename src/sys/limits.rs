@@ -24,6 +24,25 @@ pub fn raise_open_files() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// The memory this process may use, in bytes: the machine's, or what its control group leaves of it; 0: not known.
+#[must_use]
+pub fn memory_bytes() -> u64 {
+    // SAFETY: no memory is passed.
+    let (pages, page) =
+        unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    let machine =
+        u64::try_from(pages).unwrap_or(0).saturating_mul(u64::try_from(page).unwrap_or(0));
+    // A file that is not there, or says "max", sets no limit.
+    let limits = CGROUP_LIMITS.iter().filter_map(|path| {
+        std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok().filter(|limit| *limit > 0)
+    });
+    limits.fold(machine, u64::min)
+}
+
+/// Where control groups, in their two versions, say how much memory a container has.
+const CGROUP_LIMITS: [&str; 2] =
+    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+
 /// Gives the calling thread a file table of its own: a copy of the process's table, to which the limit
 /// on open files applies anew. Descriptor numbers mean nothing to other threads from here on.
 ///

@@ -193,6 +193,19 @@ pub fn local_address(fd: RawFd) -> io::Result<SocketAddr> {
     Ok(address_of(&storage))
 }
 
+/// The address at the other end of a connection.
+///
+/// # Errors
+/// The system's: `NotConnected` if the connection has ended already.
+pub fn remote_address(fd: RawFd) -> io::Result<SocketAddr> {
+    // SAFETY: all zeroes is a valid sockaddr_storage.
+    let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    let mut len = socklen::<libc::sockaddr_storage>();
+    // SAFETY: storage and len are live and len is the size of storage.
+    checked(unsafe { libc::getpeername(fd, (&raw mut storage).cast(), &raw mut len) })?;
+    Ok(address_of(&storage))
+}
+
 /// A counter that one thread raises and another waits for (eventfd).
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Bytes that wait: a window that fills at one end and is used up at the other, from a pool of few sizes.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 /// Sizes of pooled buffers in bytes. Whatever needs more is allocated and freed again.
 const CLASSES: [usize; 4] = [1 << 10, 4 << 10, 16 << 10, 64 << 10];
@@ -10,17 +11,50 @@ const SPARE_BYTES_MAX: usize = 4 << 20;
 /// A window of bytes. An empty one owns no memory.
 #[derive(Debug, Default)]
 pub struct Buffer {
-    /// Invariant: start <= end <= bytes.len(); all of `bytes` is initialised.
-    bytes: Vec<u8>,
+    /// Invariant: start <= end <= memory.bytes.len(); all of `bytes` is initialised.
+    memory: Memory,
     start: usize,
     end: usize,
+}
+
+/// Memory that is counted as held until it is given back or dropped, whichever way its owner ends.
+#[derive(Debug, Default)]
+struct Memory {
+    bytes: Vec<u8>,
+    /// Where it is counted; none for no memory.
+    held: Option<Rc<Cell<usize>>>,
+}
+
+impl Memory {
+    fn counted(bytes: Vec<u8>, held: &Rc<Cell<usize>>) -> Self {
+        held.set(held.get() + bytes.len());
+        Self { bytes, held: Some(Rc::clone(held)) }
+    }
+
+    /// The bytes, which count no more.
+    fn into_bytes(mut self) -> Vec<u8> {
+        self.uncount();
+        std::mem::take(&mut self.bytes)
+    }
+
+    fn uncount(&mut self) {
+        if let Some(held) = self.held.take() {
+            held.set(held.get().saturating_sub(self.bytes.len()));
+        }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.uncount();
+    }
 }
 
 impl Buffer {
     /// The bytes that wait.
     #[must_use]
     pub fn filled(&self) -> &[u8] {
-        self.bytes.get(self.start..self.end).unwrap_or_default()
+        self.memory.bytes.get(self.start..self.end).unwrap_or_default()
     }
 
     /// How many bytes wait.
@@ -38,7 +72,7 @@ impl Buffer {
     /// How many bytes could wait without new memory.
     #[must_use]
     pub const fn capacity(&self) -> usize {
-        self.bytes.len()
+        self.memory.bytes.len()
     }
 
     /// Uses up the first `count` bytes.
@@ -57,28 +91,27 @@ impl Buffer {
 
     /// Room for more bytes after those that wait; [`Self::fill`] says how many were put there.
     pub fn room(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(self.end..).unwrap_or_default()
+        self.memory.bytes.get_mut(self.end..).unwrap_or_default()
     }
 
     /// Adds the first `count` bytes of the room to those that wait.
     pub fn fill(&mut self, count: usize) {
-        self.end = (self.end + count).min(self.bytes.len());
+        self.end = (self.end + count).min(self.memory.bytes.len());
     }
 
-    fn adopt(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+    fn adopt(&mut self, mut memory: Memory) -> Memory {
         let len = self.len();
-        if let (Some(to), Some(from)) = (bytes.get_mut(..len), self.bytes.get(self.start..self.end))
-        {
-            to.copy_from_slice(from);
+        if let Some(to) = memory.bytes.get_mut(..len) {
+            to.copy_from_slice(self.filled());
         }
-        std::mem::swap(&mut self.bytes, &mut bytes);
+        std::mem::swap(&mut self.memory, &mut memory);
         self.start = 0;
         self.end = len;
-        bytes
+        memory
     }
 
     fn make_dense(&mut self) {
-        self.bytes.copy_within(self.start..self.end, 0);
+        self.memory.bytes.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
     }
@@ -91,6 +124,7 @@ pub struct Buffers {
     outward: Cell<Vec<u8>>,
     spare: [Cell<Vec<Vec<u8>>>; CLASSES.len()],
     spare_bytes: Cell<usize>,
+    held: Rc<Cell<usize>>,
 }
 
 /// Size of the scratch memory that reads go into, in bytes.
@@ -112,6 +146,12 @@ impl Buffers {
         result
     }
 
+    /// Memory that buffers hold now, in bytes: what was taken and neither given back nor dropped.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.get()
+    }
+
     /// Adds bytes to a buffer, which takes memory from the pool as it needs.
     pub fn append(&self, buffer: &mut Buffer, bytes: &[u8]) {
         self.reserve(buffer, bytes.len());
@@ -124,22 +164,22 @@ impl Buffers {
     /// Makes room for `more` bytes in a buffer, at least.
     pub fn reserve(&self, buffer: &mut Buffer, more: usize) {
         let needed = buffer.len() + more;
-        if buffer.bytes.len() - buffer.end >= more {
+        if buffer.capacity() - buffer.end >= more {
             return;
         }
-        if needed <= buffer.bytes.len() {
+        if needed <= buffer.capacity() {
             buffer.make_dense();
             return;
         }
-        let larger = self.take(needed);
+        let larger = Memory::counted(self.take(needed), &self.held);
         let old = buffer.adopt(larger);
-        self.give(old);
+        self.give(old.into_bytes());
     }
 
     /// Gives a buffer's memory back to the pool and leaves it empty.
     pub fn release(&self, buffer: &mut Buffer) {
-        let bytes = std::mem::take(buffer).bytes;
-        self.give(bytes);
+        let memory = std::mem::take(buffer).memory;
+        self.give(memory.into_bytes());
     }
 
     /// Gives the memory back if nothing waits in the buffer.
@@ -246,5 +286,34 @@ mod tests {
             });
             assert_eq!(out.len(), 1);
         });
+    }
+
+    #[test]
+    fn what_is_held_is_known_however_it_ends() {
+        let buffers = Buffers::default();
+        let mut given_back = Buffer::default();
+        buffers.append(&mut given_back, &[0; 500]);
+        assert_eq!(buffers.held(), 1 << 10);
+        // While it grows, only what it ends with stays.
+        buffers.append(&mut given_back, &[0; 100_000]);
+        assert_eq!(buffers.held(), 1 << 17);
+        let mut dropped = Buffer::default();
+        buffers.append(&mut dropped, b"abc");
+        let moved = std::mem::take(&mut dropped);
+        assert_eq!(buffers.held(), (1 << 17) + (1 << 10));
+        drop(moved);
+        drop(dropped);
+        assert_eq!(buffers.held(), 1 << 17);
+        buffers.release(&mut given_back);
+        assert_eq!(buffers.held(), 0);
+        buffers.release(&mut given_back);
+        assert_eq!(buffers.held(), 0);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut lost = Buffer::default();
+            buffers.append(&mut lost, b"abc");
+            std::panic::resume_unwind(Box::new(buffers.held()));
+        }));
+        assert_eq!(panicked.unwrap_err().downcast_ref::<usize>(), Some(&(1 << 10)));
+        assert_eq!(buffers.held(), 0);
     }
 }

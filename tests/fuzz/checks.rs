@@ -1,5 +1,7 @@
 //! What must hold for any bytes at all. The fuzz targets call these, and so do the golden tests with the corpus.
 
+use ringway::accept::proxy;
+use ringway::accept::proxy::Header;
 use ringway::admission::Refusal;
 use ringway::admission::jwks::KeySet;
 use ringway::admission::jwt;
@@ -22,6 +24,8 @@ use ringway::wire::limits::FIELDS_MAX;
 use ringway::wire::limits::HEAD_BYTES_MAX;
 use ringway::wire::sse::Scan;
 use ringway::wire::sse::Scanner;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
 
 /// A head: its end is found however the bytes come; what is accepted is within the bounds, has no
 /// line end where none belongs, and is the same when it is written and read again.
@@ -270,4 +274,71 @@ pub(crate) fn signature(bytes: &[u8]) {
     assert_eq!(found.digest.is_some(), head.body != BodyLength::Empty);
     assert_eq!(of(&[b'l'; 32]).err(), Some(Refusal::SignatureWrong));
     assert_eq!(of(&[b'k'; 32]), Ok(found));
+}
+
+/// The header of a proxy: the same however the bytes come, within its bounds, and nothing behind it counts. The same bytes
+/// as values of `x-forwarded-for`: what a reading from the left finds.
+pub(crate) fn proxy_header(bytes: &[u8]) {
+    let whole = proxy::header(bytes);
+    for step in [1, 2, 7] {
+        let mut known = 0;
+        let first = loop {
+            known = bytes.len().min(known + step);
+            match proxy::header(&bytes[..known]) {
+                Ok(None) if known < bytes.len() => {}
+                found => break found,
+            }
+        };
+        assert_eq!(first, whole, "in steps of {step}");
+    }
+    if let Ok(Some(Header { bytes: length, source })) = whole {
+        assert!(length <= proxy::V2_BYTES_MAX && length <= bytes.len());
+        assert_eq!(proxy::header(&bytes[..length]), whole);
+        assert_eq!(proxy::header(&bytes[..length - 1]), Ok(None));
+        assert_eq!(source, source.map(|address| address.to_canonical()));
+    }
+    let peer = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let values = || bytes.split(|byte| *byte == b'\n');
+    let is_trusted = |address: IpAddr| match address {
+        IpAddr::V4(v4) => matches!(v4.octets(), [127 | 10, ..]),
+        IpAddr::V6(v6) => v6.is_loopback(),
+    };
+    let found = proxy::client_address(peer, values(), is_trusted);
+    assert_eq!(found, forwarded_from_the_left(peer, values(), is_trusted));
+    assert_eq!(proxy::client_address(peer, values(), |_| false), peer);
+}
+
+/// The last address that is not trusted, unless something behind it is no address; else the first of the trusted ones
+/// that stand together at the end.
+fn forwarded_from_the_left<'b>(
+    peer: IpAddr,
+    values: impl Iterator<Item = &'b [u8]>,
+    is_trusted: impl Fn(IpAddr) -> bool,
+) -> IpAddr {
+    let mut client = None;
+    for entry in values.flat_map(|value| value.split(|byte| *byte == b',')) {
+        let entry = entry.trim_ascii();
+        if entry.is_empty() {
+            continue;
+        }
+        let address = std::str::from_utf8(entry).ok().and_then(address_of);
+        client = match address {
+            None => None,
+            Some(address) if !is_trusted(address) => Some(address),
+            Some(address) => client.or(Some(address)),
+        };
+    }
+    client.unwrap_or(peer)
+}
+
+fn address_of(text: &str) -> Option<IpAddr> {
+    if text.contains('%') {
+        return None; // A zone, which the standard library takes with a port and not without.
+    }
+    let with_port = text.parse::<std::net::SocketAddr>().map(|socket| socket.ip());
+    let bracketed =
+        format!("{text}:0").parse::<std::net::SocketAddrV6>().map(|v6| (*v6.ip()).into());
+    let address = text.parse().or(with_port).ok();
+    let address = address.or(bracketed.ok().filter(|_| text.ends_with(']')));
+    address.map(|address: IpAddr| address.to_canonical())
 }

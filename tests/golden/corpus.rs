@@ -78,3 +78,8 @@ fn parameters() {
     check_all(&files("normalize"), check);
     check_all(&files("peek"), check);
 }
+
+#[test]
+fn proxies() {
+    check_all(&files("proxy"), checks::proxy_header);
+}

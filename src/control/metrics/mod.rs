@@ -13,9 +13,11 @@ use crate::control::metrics::text::Labels;
 use crate::control::metrics::text::seconds;
 use crate::crossing::gauges::Page;
 use crate::record::Fault;
+use crate::record::counters::Cap;
 use crate::record::counters::LANE_CELLS;
 use crate::record::counters::LaneCell;
 use crate::record::counters::LaneCounter;
+use crate::record::counters::ProxyTrouble;
 use crate::record::counters::Retirement;
 use crate::record::counters::ShardCell;
 use crate::record::counters::ShardCounter;
@@ -159,6 +161,18 @@ impl View<'_> {
                 for &reason in Retirement::ALL {
                     let labels = Labels::new().with("reason", reason.label());
                     text::sample(out, name, &labels, self.sum(reason));
+                }
+            }
+            Samples::Overloads => {
+                for &cap in Cap::ALL {
+                    let labels = Labels::new().with("reason", cap.label());
+                    text::sample(out, name, &labels, self.sum(cap));
+                }
+            }
+            Samples::ProxyTroubles => {
+                for &trouble in ProxyTrouble::ALL {
+                    let labels = Labels::new().with("reason", trouble.label());
+                    text::sample(out, name, &labels, self.sum(trouble));
                 }
             }
             Samples::Statuses => self.each_lane(|lane| statuses(lane, name, out)),

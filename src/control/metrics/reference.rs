@@ -51,6 +51,10 @@ pub(super) enum Samples {
     PoolStates,
     /// Connections to endpoints by why they were closed.
     Retirements,
+    /// Requests turned away at a cap of their shard, by which.
+    Overloads,
+    /// Connections closed for want of a right PROXY header, by why.
+    ProxyTroubles,
     /// Requests by model, upstream and status.
     Statuses,
     /// Faults by model, upstream, kind and whose.
@@ -160,6 +164,11 @@ pub const REFERENCE: &[Metric] = &[
         Samples::Sum(ShardCounter::MalformedRequests),
         "Requests that were not valid HTTP/1.1 and were refused.",
     ),
+    counter(
+        "ringway_overload_total",
+        Samples::Overloads,
+        "Requests turned away because their shard was at a cap, by which.",
+    ),
     gauge(
         "ringway_connections_open",
         Samples::EachShard(ShardCounter::ConnectionsOpen),
@@ -179,6 +188,11 @@ pub const REFERENCE: &[Metric] = &[
         "ringway_connections_refused_total",
         Samples::EachShard(ShardCounter::ConnectionsRefused),
         "Client connections closed at once because a bound was reached.",
+    ),
+    counter(
+        "ringway_proxy_headers_refused_total",
+        Samples::ProxyTroubles,
+        "Connections closed because they did not begin with a right header of the PROXY protocol, by why.",
     ),
     gauge(
         "ringway_upstream_connections",
@@ -203,7 +217,7 @@ pub const REFERENCE: &[Metric] = &[
     gauge(
         "ringway_held_bytes",
         Samples::Sum(ShardCounter::HeldBytes),
-        "Bytes held in buffers: request bodies, and responses that wait for their clients.",
+        "Memory held for clients, in bytes: requests that arrive or may be sent again, and responses that wait.",
     ),
     counter(
         "ringway_shard_turns_total",

@@ -51,6 +51,12 @@ fn while_time_stands_still_exactly_the_limit_is_let_in() {
     }
 }
 
+/// The time of the next try, in milliseconds, until all steps are over.
+fn next_time(clock: &AtomicU64, steps: u64) -> Option<u64> {
+    let step = clock.fetch_add(1, Ordering::SeqCst) / 64;
+    (step < steps).then_some(step * 50)
+}
+
 /// Tries to take one, and three: the time, once for each that was had.
 fn times_let_in(
     book: &Book,
@@ -77,10 +83,7 @@ fn in_no_stretch_of_time_more_is_let_in_than_the_rule_allows() {
             let taking = (0..SHARDS).map(|number| {
                 let (book, clock) = (&book, &clock);
                 scope.spawn(move || {
-                    let steps = std::iter::from_fn(|| {
-                        let step = clock.fetch_add(1, Ordering::SeqCst) / 64;
-                        (step < STEPS).then_some(step * 50)
-                    });
+                    let steps = std::iter::from_fn(|| next_time(clock, STEPS));
                     steps.flat_map(|time| times_let_in(book, shard(number), &limit, time)).collect()
                 })
             });

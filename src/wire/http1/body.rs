@@ -72,6 +72,17 @@ impl Body {
         }
     }
 
+    /// Bytes of content that are known to be still to come, at least: of an exact body all, of chunks those of the one
+    /// that has begun.
+    #[must_use]
+    pub fn announced(&self) -> u64 {
+        match &self.0 {
+            State::Exact(remaining) => *remaining,
+            State::Chunked(decoder) => decoder.announced(),
+            State::UntilClose => 0,
+        }
+    }
+
     /// The sender has closed; no bytes will follow.
     ///
     /// # Errors
@@ -139,6 +150,24 @@ mod tests {
             Ok(Piece { consumed: 7, body: 7..7, is_end: true })
         );
         assert_eq!((body.at_close(), body.remaining()), (Ok(()), Some(0)));
+    }
+
+    #[test]
+    fn a_chunk_announces_its_length() {
+        let mut body = Body::new(BodyLength::Chunked);
+        for (input, announced) in [
+            (&b"1"[..], 0),
+            (b"0;a\r", 0),
+            (b"\n", 16),
+            (b"abcd", 12),
+            (b"efghijklmnop", 0),
+            (b"\r\n", 0),
+        ] {
+            body.next(input).expect("is right");
+            assert_eq!(body.announced(), announced, "{input:?}");
+        }
+        assert_eq!(Body::new(BodyLength::Exact(5)).announced(), 5);
+        assert_eq!(Body::new(BodyLength::UntilClose).announced(), 0);
     }
 
     #[test]

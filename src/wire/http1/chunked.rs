@@ -83,6 +83,12 @@ impl Decoder {
         Ok(Piece { consumed: at, body, is_end: self.is_end() })
     }
 
+    /// Bytes of content that the chunk begun has announced and that are still to come; 0 between chunks.
+    #[must_use]
+    pub fn announced(&self) -> u64 {
+        if self.state == State::Content { self.remaining } else { 0 }
+    }
+
     /// Whether the message has ended.
     #[must_use]
     pub fn is_end(&self) -> bool {

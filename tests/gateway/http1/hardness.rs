@@ -224,9 +224,9 @@ fn chunks_that_are_none() {
         assert!(matches!(answer.status(), 400 | 431), "{answer:?}");
     }
     assert!(upstream.is_untouched());
-    // A size that no memory holds: nothing is set aside for it.
+    // A size that no memory holds: nothing is set aside for it, nor waited for.
     let answer = gateway.ask(with("transfer-encoding: chunked", "FFFFFFFFFFFFFFFF\r\n{}"));
-    assert_eq!(answer.status(), 408);
+    assert_eq!(answer.status(), 413);
     assert_eq!(gateway.metric("ringway_bugs_total", &[]), 0);
 }
 
