@@ -73,7 +73,11 @@ fn heads(harness: &mut Harness) {
         host: "127.0.0.1:9001",
         credential: None,
         request_id: b"0123456789abcdef0123456789abcdef",
+        identity: &[],
+        stripped: &[],
+        is_credential_ours: false,
         is_stream: false,
+        meters_usage: false,
         body_bytes: 500,
     };
     harness.run("encode: the SDK's head, onward", || {
@@ -133,15 +137,18 @@ fn relayed(harness: &mut Harness) {
         is_keep_alive: true,
         dialect: Dialect::OpenAi,
         request_id: *b"0123456789abcdef0123456789abcdef",
+        fields: None,
+        meters_usage: false,
+        drops_usage_event: false,
     };
     let whole = [ANSWER, &[b'x'; 1024]].concat();
     harness.run("response: head and 1 KB, not streamed", || {
         out.clear();
-        let mut response = Response::new(asked);
+        let mut response = Response::new(asked.clone());
         response.feed(black_box(&whole), &buffers, &mut out).expect("it is well formed");
         assert!(response.is_done());
     });
-    let mut response = Response::new(asked);
+    let mut response = Response::new(asked.clone());
     response.feed(STREAM, &buffers, &mut out).expect("it is well formed");
     let one = chunked_events(1);
     harness.run("response: one event of 139 bytes", || {
@@ -158,5 +165,18 @@ fn relayed(harness: &mut Harness) {
     harness.run("response: 400 events, 57 KB, in one read", || {
         out.clear();
         response.feed(black_box(&many), &buffers, &mut out).expect("it is well formed");
+    });
+    let asked = Asked { meters_usage: true, ..asked };
+    let mut response = Response::new(asked.clone());
+    response.feed(STREAM, &buffers, &mut out).expect("it is well formed");
+    harness.run("response: one event of 139 bytes, metered", || {
+        out.clear();
+        response.feed(black_box(&one), &buffers, &mut out).expect("it is well formed");
+    });
+    let mut response = Response::new(Asked { drops_usage_event: true, ..asked });
+    response.feed(STREAM, &buffers, &mut out).expect("it is well formed");
+    harness.run("response: one event of 139 bytes, that of the usage taken out", || {
+        out.clear();
+        response.feed(black_box(&one), &buffers, &mut out).expect("it is well formed");
     });
 }

@@ -21,6 +21,10 @@ pub struct Reply<'r> {
     pub is_head: bool,
     /// Seconds after which the client should try again.
     pub retry_after: Option<u32>,
+    /// Whole field lines that say how much the client may still ask for (`x-ratelimit-*`), each with its line end.
+    pub fields: &'r [u8],
+    /// How a client may say who it is, with 401.
+    pub www_authenticate: Option<&'static str>,
     /// Methods that the path takes, with 405.
     pub allow: Option<&'static str>,
     /// The gateway has tried all it may: the client's SDK should not multiply that.
@@ -35,6 +39,10 @@ pub fn json(reply: &Reply<'_>, body: &[u8], out: &mut Vec<u8>) {
     encode::field(out, "x-request-id", reply.request_id);
     if let Some(seconds) = reply.retry_after {
         encode::number_field(out, "retry-after", seconds.into());
+    }
+    out.extend_from_slice(reply.fields);
+    if let Some(challenge) = reply.www_authenticate {
+        encode::field(out, "www-authenticate", challenge.as_bytes());
     }
     if let Some(methods) = reply.allow {
         encode::field(out, "allow", methods.as_bytes());
@@ -72,4 +80,43 @@ pub fn error(reply: &Reply<'_>, dialect: Dialect, text: &ErrorText<'_>, out: &mu
     dialect::error_body(dialect, text, id, &mut body);
     let status = dialect.status(text.status);
     json(&Reply { status, ..*reply }, &body, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPLY: Reply<'static> = Reply {
+        status: 429,
+        request_id: b"0123456789abcdef0123456789abcdef",
+        is_keep_alive: true,
+        is_http10: false,
+        is_head: false,
+        retry_after: Some(7),
+        fields: b"x-ratelimit-limit-requests: 10\r\nx-ratelimit-remaining-requests: 0\r\n",
+        www_authenticate: None,
+        allow: None,
+        is_exhausted: false,
+    };
+
+    fn written(reply: &Reply<'_>) -> String {
+        let mut out = Vec::new();
+        json(reply, b"{}", &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn limits_and_challenges_are_said() {
+        assert_eq!(
+            written(&REPLY),
+            "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
+             x-request-id: 0123456789abcdef0123456789abcdef\r\nretry-after: 7\r\n\
+             x-ratelimit-limit-requests: 10\r\nx-ratelimit-remaining-requests: 0\r\n\r\n{}"
+        );
+        let challenge = Some("Bearer realm=\"ringway\"");
+        let reply = Reply { status: 401, fields: b"", www_authenticate: challenge, ..REPLY };
+        let text = written(&reply);
+        assert!(text.contains("\r\nwww-authenticate: Bearer realm=\"ringway\"\r\n"), "{text}");
+        assert!(!text.contains("ratelimit"));
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Content is never altered. A stream of events goes down in whole events, as many as a read brought, so that the
 //! gateway can speak between any two of them; an event larger than [`EVENT_BYTES_HELD_MAX`] goes down as it comes.
+//! The one thing that may stay here is an event that the gateway itself has asked for: that of the usage.
 
 use std::io::Write;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use std::time::Duration;
 use crate::accept::incoming::CONTINUE;
 use crate::llm::dialect;
 use crate::llm::dialect::Dialect;
+use crate::llm::usage::Meter;
+use crate::llm::usage::Usage;
 use crate::record::Fault;
 use crate::relay::reply;
 use crate::wire::Malformed;
@@ -24,13 +27,14 @@ use crate::wire::http1::parse;
 use crate::wire::http1::parse::HeadSearch;
 use crate::wire::http1::parse::Slots;
 use crate::wire::limits;
+use crate::wire::sse::Scan;
 use crate::wire::sse::Scanner;
 
 /// Bytes of an unfinished event that are held back until its end comes.
 pub const EVENT_BYTES_HELD_MAX: usize = 16 << 10;
 
 /// What the request says about how its response may look.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Asked {
     /// Its method: HEAD gets no body.
     pub method: Method,
@@ -42,6 +46,14 @@ pub struct Asked {
     pub dialect: Dialect,
     /// Name of the request, in hexadecimal digits.
     pub request_id: [u8; 32],
+    /// Whole field lines that say how much the client may still ask for (`x-ratelimit-*`), each with its line end. They
+    /// stand in for those of the endpoint.
+    pub fields: Option<Box<[u8]>>,
+    /// Whether the tokens that the response says it was are wanted. Those of a compressed response are not read.
+    pub meters_usage: bool,
+    /// Whether the event that says the usage of a stream and nothing else stays here: the client did not ask for it,
+    /// the gateway did. One larger than [`EVENT_BYTES_HELD_MAX`] is none.
+    pub drops_usage_event: bool,
 }
 
 /// How the body goes down.
@@ -62,6 +74,8 @@ pub struct Response {
     body: Option<Body>,
     frame: Frame,
     scanner: Option<Scanner>,
+    /// In a box: most responses are not metered, and an open stream must not pay for the room it takes.
+    meter: Option<Box<Meter>>,
     interim_heads: u8,
     timing: Option<(Duration, Duration)>,
     /// The last event that went down is not whole: it was too large to be held back.
@@ -83,19 +97,20 @@ impl Response {
     #[must_use]
     pub fn new(asked: Asked) -> Self {
         Self {
+            is_client_reusable: asked.is_keep_alive,
             asked,
             search: HeadSearch::for_response(),
             held: Buffer::default(),
             body: None,
             frame: Frame::Plain,
             scanner: None,
+            meter: None,
             interim_heads: 0,
             timing: None,
             is_split: false,
             is_done: false,
             has_said_done: false,
             is_reusable: false,
-            is_client_reusable: asked.is_keep_alive,
             status: 0,
             events: 0,
             content_bytes: 0,
@@ -136,6 +151,13 @@ impl Response {
     #[must_use]
     pub const fn is_client_reusable(&self) -> bool {
         self.is_done && self.is_client_reusable
+    }
+
+    /// The tokens that the response has said it was so far; `None` if it has said nothing, is compressed, or is not
+    /// metered. A stream that broke off may have said less than went down.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.meter.as_ref()?.usage()
     }
 
     /// Has the head say where the time went: in the gateway until the request had gone up, and at the endpoint.
@@ -260,8 +282,13 @@ impl Response {
         self.body = Some(Body::new(head.body));
         self.is_reusable = head.is_keep_alive && head.body != BodyLength::UntilClose;
         let is_bodiless = self.asked.method == Method::Head || matches!(head.status, 204 | 304);
-        if !is_bodiless && is_event_stream(head) {
+        let is_plain = head.fields.get("content-encoding").is_none_or(is_identity);
+        if !is_bodiless && is_plain && is_event_stream(head) {
             self.scanner = Some(Scanner::default());
+        }
+        let is_dropping = self.asked.drops_usage_event && self.is_events();
+        if !is_bodiless && is_plain && (self.asked.meters_usage || is_dropping) {
+            self.meter = Some(Box::default());
         }
         let length = match head.body {
             BodyLength::Exact(length) if !self.is_events() => Some(length),
@@ -276,6 +303,7 @@ impl Response {
             }
         }
         self.write_head(head, length, is_bodiless, out);
+        self.asked.fields = None;
     }
 
     fn write_head(
@@ -301,6 +329,9 @@ impl Response {
             encode::field(out, "x-accel-buffering", b"no");
         }
         encode::field(out, "x-request-id", &self.asked.request_id);
+        if let Some(fields) = &self.asked.fields {
+            out.extend_from_slice(fields);
+        }
         if let Some((gateway, endpoint)) = self.timing {
             write_timing(gateway, endpoint, out);
         }
@@ -325,6 +356,9 @@ impl Response {
     /// Whether a field of the endpoint stays here: it belongs to its connection, or we write our own.
     fn is_replaced(&self, name: &str, is_bodiless: bool) -> bool {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
+        if self.asked.fields.is_some() && is_limit(name) {
+            return true;
+        }
         match name.len() {
             // A response to HEAD, or 304, says how long the body would be; 204 must not (RFC 9110 section 8.6).
             14 => is("content-length") && (!is_bodiless || self.status == 204),
@@ -372,15 +406,58 @@ impl Response {
     /// Content goes down, whole events at a time.
     fn pass(&mut self, content: &[u8], buffers: &Buffers, out: &mut Vec<u8>) {
         let Some(scanner) = &mut self.scanner else {
+            if let Some(meter) = &mut self.meter {
+                meter.feed_json(content);
+            }
             self.content_bytes += content.len() as u64;
             out.extend_from_slice(content);
             return;
         };
+        if self.asked.drops_usage_event {
+            return self.pass_each(content, buffers, out);
+        }
         let scan = scanner.feed(content);
-        self.events += u64::from(scan.events);
-        self.has_said_done |= scan.is_done;
+        if let Some(meter) = &mut self.meter {
+            meter.feed_events(content);
+        }
+        self.note(&scan);
         let (whole, begun) =
             content.split_at_checked(scan.boundary.unwrap_or(0)).unwrap_or((content, &[]));
+        self.pass_parts(whole, begun, buffers, out);
+    }
+
+    /// Events go down one by one, but for that of the usage.
+    fn pass_each(&mut self, content: &[u8], buffers: &Buffers, out: &mut Vec<u8>) {
+        let mut rest = content;
+        while let (Some(scanner), Some(meter)) = (&mut self.scanner, &mut self.meter)
+            && !rest.is_empty()
+        {
+            let (length, scan) = scanner.feed_event(rest);
+            let (event, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+            rest = after;
+            meter.feed_events(event);
+            if scan.boundary.is_none() {
+                self.pass_parts(&[], event, buffers, out);
+                continue;
+            }
+            // One too large to be held goes down, whether it came in parts or at once.
+            let is_held = !self.is_split && self.held.len() + event.len() <= EVENT_BYTES_HELD_MAX;
+            if is_held && meter.is_usage_event() {
+                buffers.release(&mut self.held);
+            } else {
+                self.note(&scan);
+                self.pass_parts(event, &[], buffers, out);
+            }
+        }
+    }
+
+    fn note(&mut self, scan: &Scan) {
+        self.events += u64::from(scan.events);
+        self.has_said_done |= scan.is_done;
+    }
+
+    /// The whole events go down, with what was held of the first of them; what of another one has begun is held.
+    fn pass_parts(&mut self, whole: &[u8], begun: &[u8], buffers: &Buffers, out: &mut Vec<u8>) {
         let before = out.len();
         if !whole.is_empty() {
             self.is_split = false;
@@ -456,10 +533,21 @@ fn write_timing(gateway: Duration, endpoint: Duration, out: &mut Vec<u8>) {
 }
 
 fn is_event_stream(head: &ResponseHead<'_, '_>) -> bool {
-    let is_plain = head.fields.get("content-encoding").is_none_or(|coding| coding == b"identity");
     let kind = head.fields.get("content-type").unwrap_or_default();
     let name = b"text/event-stream";
-    is_plain
-        && kind.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+    kind.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
         && matches!(kind.get(name.len()), None | Some(b';' | b' '))
 }
+
+fn is_identity(coding: &[u8]) -> bool {
+    coding == b"identity"
+}
+
+/// Whether a field says how much may still be asked for.
+fn is_limit(name: &str) -> bool {
+    const START: &str = "x-ratelimit-";
+    name.get(..START.len()).is_some_and(|start| start.eq_ignore_ascii_case(START))
+}
+
+#[cfg(test)]
+mod tests;

@@ -290,7 +290,11 @@ fn onward<'a>(
         host: &endpoint.host,
         credential: upstream.credential.as_ref().map(|secret| secret.expose()),
         request_id,
+        identity: &[],
+        stripped: &[],
+        is_credential_ours: false,
         is_stream: plan.is_stream,
+        meters_usage: false,
         body_bytes,
     }
 }

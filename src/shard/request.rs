@@ -209,6 +209,8 @@ impl Speaker<'_> {
             is_http10: self.outline.version == Version::Http10,
             is_head: self.outline.method == Method::Head,
             retry_after: None,
+            fields: &[],
+            www_authenticate: None,
             allow: None,
             is_exhausted: false,
         }
@@ -221,6 +223,9 @@ impl Speaker<'_> {
             is_keep_alive: self.may_persist(),
             dialect: plan.dialect,
             request_id: entry.id(),
+            fields: None,
+            meters_usage: false,
+            drops_usage_event: false,
         })
     }
 }

@@ -174,7 +174,8 @@ pub(crate) fn check(body: &[u8]) -> bool {
                 let mut edits = Vec::new();
                 let done = normalize(&parameters, operation, body, &mut edits);
                 match (&tree, &members) {
-                    (Err(_), _) => assert!(matches!(done, Err(Why::Unreadable(_))), "{done:?}"),
+                    // What else is wrong may be found before that it is not JSON.
+                    (Err(_), _) => assert!(done.is_err(), "{done:?}"),
                     (Ok(_), None) => assert_eq!((done, edits.len()), (Ok(()), 0)),
                     (Ok(_), Some(members)) => {
                         let wish = wish(rules, unknown, operation, members);
