@@ -10,6 +10,8 @@ pub mod jwt;
 pub mod signature;
 pub mod limit;
 mod kind;
+pub mod queue;
+pub mod fields;
 pub mod chain;
 mod added;
 pub mod step;

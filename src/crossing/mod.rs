@@ -1,5 +1,9 @@
-//! The three things that cross threads: snapshots out, records in, gauges in. All bounded, none ever waited for.
+//! What crosses threads: snapshots out, records in, gauges in; and what all shards share: what is used of limits, and which
+//! signatures were let in. All bounded, none ever waited for.
 
+mod lease;
+pub mod nonces;
 pub mod publish;
+pub mod quota;
 pub mod gauges;
 pub mod records;
