@@ -81,7 +81,7 @@ fn a_step_of_ones_own_stands_in_a_chain() {
     // On each shard: steps of its own, which see its requests and no others.
     let mut memory = Memory::with_steps(0, Steps::new(factories));
     let keys = Keys::default();
-    let mut enter = |memory: &mut Memory, line: &str| {
+    let enter = |memory: &mut Memory, line: &str| {
         let text = format!("GET /v1/models HTTP/1.1\r\nhost: h\r\n{line}\r\n");
         let mut slots = Slots::new();
         let request = parse::request(text.as_bytes(), &mut slots).unwrap().unwrap();

@@ -316,7 +316,29 @@ fn structured_fields_have_one_form() {
     assert!(message::inputs_of(&long).is_none());
 }
 
-/// Whatever byte of a signed request is changed: it is refused, or it was not covered and nothing that is found differs.
+/// Whether a byte may be changed without the signature minding: in what it does not cover, or the case of what has none.
+fn is_free(signed: &str, at: usize, bit: u8) -> bool {
+    let is_within = |part: &str| {
+        let found = signed.find(part).map(|from| from..from + part.len());
+        found.is_some_and(|range| range.contains(&at))
+    };
+    let date = signed.lines().find(|line| line.starts_with("Date: ")).unwrap();
+    let is_date_covered = signed.contains("host date");
+    let is_uncovered = is_within("HTTP/1.1")
+        || is_within("Content-Length: 18")
+        || is_within("algorithm=\"hs2019\"")
+        || (is_within(date) && !is_date_covered);
+    let before = signed.get(..at).unwrap();
+    let line = before.rsplit("\r\n").next().unwrap();
+    let is_in_name = before.contains("\r\n") && !line.contains(':');
+    let has_no_case = is_in_name
+        || is_within("example.com")
+        || is_within("Authorization: Signature ")
+        || is_within("headers=\"(request-target) host date digest content-type\"");
+    is_uncovered || (bit == 32 && has_no_case && signed.as_bytes()[at].is_ascii_alphabetic())
+}
+
+/// Whatever byte of a signed request is changed: it is refused, or was not covered, and what is found is the same.
 #[test]
 fn no_covered_byte_can_be_changed() {
     let draft = sign_draft("(request-target) host date digest content-type", "");
@@ -332,22 +354,8 @@ fn no_covered_byte_can_be_changed() {
                 match verify(&head, &signers(), WINDOW, now) {
                     Ok(other) => {
                         assert_eq!(other, found);
-                        let text = String::from_utf8_lossy(&changed[..at]).to_ascii_lowercase();
-                        let line = text.rsplit("\r\n").next().unwrap().to_owned();
-                        let is_free = ["content-length", "date", "signature"];
-                        // The draft does not sign its own parameters.
-                        let last = line.rsplit(',').next().unwrap();
-                        let is_name = !line.contains(':') || line.ends_with(": ");
-                        let is_case =
-                            bit == 32 && (line.starts_with("host") || line.starts_with("auth"));
-                        let is_free = is_case || is_free.iter().any(|name| line.starts_with(name));
-                        assert!(
-                            is_name
-                                || is_free
-                                || line.contains("algorithm")
-                                || line.ends_with("secret\","),
-                            "{line}"
-                        );
+                        let text = String::from_utf8_lossy(&changed);
+                        assert!(is_free(&signed, at, bit), "{at} {bit}: {text}");
                     }
                     Err(_) => refused += 1,
                 }
