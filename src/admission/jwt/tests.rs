@@ -341,3 +341,29 @@ fn tokens_have_a_shape() {
         assert_eq!(has_shape(text.as_bytes()), is_token, "{text}");
     }
 }
+
+#[test]
+fn public_keys_in_pem_are_read() {
+    let rsa = KeySet::pem(include_bytes!("../../../tests/golden/files/jwt/rsa.pem")).unwrap();
+    let issuer = [Issuer { keys: rsa, leeway_s: 60, ..Issuer::default() }];
+    let all = of_all_kinds();
+    let right = all.iter().filter(|(token, _)| verify(token, &issuer, NOW, model).is_ok());
+    // By RS256 and by PS256.
+    assert_eq!(right.count(), 2);
+    let others = include_str!("../../../tests/golden/files/jwt/others.pem");
+    let read: Vec<String> = others
+        .split_inclusive("-----END PUBLIC KEY-----\n")
+        .map(|text| match KeySet::pem(text.as_bytes()) {
+            Ok(keys) => format!("{keys:?}"),
+            Err(why) => why.explain().chars().take(12).collect(),
+        })
+        .collect();
+    let expected = [
+        "[(None, [EdDsa])]",
+        "[(None, [Es256])]",
+        "[(None, [Es384])]",
+        "no public ke",
+        "no public ke",
+    ];
+    assert_eq!(read, expected);
+}
