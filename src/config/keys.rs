@@ -359,7 +359,7 @@ mod tests {
             "{{\"sha256\":\"{DIGEST}\",\"tenant\":\"a\",\"id\":\"x\",\"limits\":{{\"tokens_per_day\":9}}}}"
         );
         for end in 0..line.len() {
-            let (file, errors) = read(&line[..end], "k.jsonl");
+            let (file, errors) = read(line.get(..end).unwrap(), "k.jsonl");
             assert_eq!((file.lines.len(), errors.len()), (0, usize::from(end > 0)), "{end}");
         }
     }

@@ -1,7 +1,10 @@
 //! The life of a request. Read this file first.
 
+use std::borrow::Cow;
+
 use crate::accept::client::Client;
 use crate::accept::incoming;
+use crate::accept::incoming::Incoming;
 use crate::accept::incoming::Outline;
 use crate::llm::dialect::ErrorText;
 use crate::record::Fault;
@@ -21,6 +24,7 @@ use crate::shard::entry::Entry;
 use crate::shard::grant::Grant;
 use crate::shard::plan;
 use crate::shard::plan::Decision;
+use crate::shard::plan::Goal;
 use crate::shard::plan::Plan;
 use crate::shard::plan::Refusal;
 use crate::wire::head::BodyLength;
@@ -52,72 +56,25 @@ pub(super) async fn serve(
 ) -> Fate {
     let Knock { world, look, caller } = knock;
     let world = &*world;
-    let overload = shard.overload(outline.missing_bytes(client.input.len()));
     let mut entry = Entry::begin(shard, look.trusted_id, look.client);
     entry.entered(&world.snapshot, &caller);
     let mut grant = Grant::new(shard, caller);
-    let limits = world.limits();
     let speaker = Speaker { shard, outline: *outline, is_keep_alive: outline.is_keep_alive };
 
     // The body: only if there is somebody to give it to who may come in, and room.
-    let goal = match look.goal.and_then(|goal| goal.unless(overload)) {
-        Ok(goal) => goal,
-        Err(refusal) => {
-            let has_body = client.input.len() >= outline.whole_bytes();
-            if has_body {
-                client.input.consume(outline.whole_bytes());
-                shard.buffers.release_if_empty(&mut client.input);
-            }
-            return Box::pin(speaker.refuse(client, &mut entry, &refusal, has_body)).await;
-        }
-    };
-    let has_waited = client.input.len() < outline.whole_bytes();
-    let mut digest = admit::digest(&grant.caller);
-    let body = incoming::body(client, &shard.buffers, limits, outline, digest.as_mut()).await;
-    let mut request = match body {
-        Ok(request) => request,
-        Err(trouble) => match plan::trouble(&trouble, limits) {
-            Some(refusal) => {
-                let refusal = refusal.spoken(goal.dialect());
-                shard.buffers.release(&mut client.input);
-                return Box::pin(speaker.refuse(client, &mut entry, &refusal, false)).await;
-            }
-            None => return entry.abandon(Fault::ClientGone),
-        },
-    };
-    entry.received(request.body().len(), has_waited);
+    let (mut request, goal) =
+        match arrive(shard, world, client, outline, look.goal, &grant, &mut entry).await {
+            Ok(arrived) => arrived,
+            Err(ending) => return Box::pin(speaker.end(client, &mut entry, ending)).await,
+        };
 
-    // Route: which model, and what is asked of whom.
-    let signed = admit::signed(shard, &grant.caller, digest)
-        .map_err(|refusal| refusal.spoken(goal.dialect()));
-    let mut plan = match signed.and_then(|()| plan::decide(&world.snapshot, &request, goal)) {
-        Ok(Decision::Forward(plan)) => plan,
-        Ok(Decision::ListModels) => {
-            let list = admit::models(world, &grant.caller);
-            return Box::pin(speaker.say(client, &mut entry, &list)).await;
-        }
-        Ok(Decision::DescribeModel(id)) if admit::sees(world, &grant.caller, id) => {
-            let body = &world.snapshot.model(id).description;
-            return Box::pin(speaker.say(client, &mut entry, body)).await;
-        }
-        Ok(Decision::DescribeModel(id)) => {
-            let refusal = plan::unknown_model(&world.snapshot, &world.snapshot.model(id).name);
-            return Box::pin(speaker.refuse(client, &mut entry, &refusal, true)).await;
-        }
-        Err(refusal) => {
-            return Box::pin(speaker.refuse(client, &mut entry, &refusal, true)).await;
-        }
-    };
-
-    // Admit: may the caller have this model, and is as much left of its limits?
+    // Route: which model, and what is asked of whom. Admit: may the caller have it, and is as much left of its limits?
     let asking = Asking { shard, world, request: &request, address: look.client };
-    match admit::admit(&asking, &mut grant, &mut plan, client).await {
-        Ok(()) => entry.admitted(&world.snapshot, &plan),
-        Err(Denied::Gone) => return entry.abandon(Fault::ClientGone),
-        Err(Denied::Refused(refusal)) => {
-            return Box::pin(speaker.refuse(client, &mut entry, &refusal, true)).await;
-        }
-    }
+    let plan = match route(&asking, goal, &mut grant, client).await {
+        Ok(plan) => plan,
+        Err(ending) => return Box::pin(speaker.end(client, &mut entry, ending)).await,
+    };
+    entry.admitted(&world.snapshot, &plan);
 
     // Balance, upstream, relay: until it works, or may not be tried again.
     let body_bytes = request.body().len();
@@ -135,9 +92,8 @@ pub(super) async fn serve(
 
     // Record: what happened; entry and grant see to the rest when they are dropped, whatever happens.
     let progress = *attempts.progress();
-    let tokens = admit::tokens(&plan, &response, &progress, body_bytes);
     entry.answered(&response, &progress, &outcome);
-    if let Some(tokens) = tokens {
+    if let Some(tokens) = admit::tokens(&plan, &response, &progress, body_bytes) {
         entry.cost(tokens);
         grant.settle(tokens.sum());
     }
@@ -153,6 +109,86 @@ pub(super) async fn serve(
     }
 }
 
+/// Why a request goes to no model server.
+enum Ending<'w> {
+    /// It may not, or cannot; its body has arrived whole, or has not.
+    Refused(Box<Refusal>, bool),
+    /// The gateway answers by itself.
+    Said(Cow<'w, [u8]>),
+    /// The client has left.
+    Gone,
+}
+
+impl From<Box<Refusal>> for Ending<'_> {
+    fn from(refusal: Box<Refusal>) -> Self {
+        Self::Refused(refusal, true)
+    }
+}
+
+/// Waits for the body of a request that may enter, by its head; a signed one must be the one that was signed.
+async fn arrive<'w>(
+    shard: &Shard,
+    world: &'w World,
+    client: &mut Client,
+    outline: &Outline,
+    goal: Result<Goal, Box<Refusal>>,
+    grant: &Grant<'_>,
+    entry: &mut Entry<'_>,
+) -> Result<(Incoming, Goal), Ending<'w>> {
+    let overload = shard.overload(outline.missing_bytes(client.input.len()));
+    let goal = match goal.and_then(|goal| goal.unless(overload)) {
+        Ok(goal) => goal,
+        Err(refusal) => {
+            let has_body = client.input.len() >= outline.whole_bytes();
+            if has_body {
+                client.input.consume(outline.whole_bytes());
+                shard.buffers.release_if_empty(&mut client.input);
+            }
+            return Err(Ending::Refused(refusal, has_body));
+        }
+    };
+    let has_waited = client.input.len() < outline.whole_bytes();
+    let (limits, buffers) = (world.limits(), &shard.buffers);
+    let mut digest = admit::digest(&grant.caller);
+    let request = match incoming::body(client, buffers, limits, outline, digest.as_mut()).await {
+        Ok(request) => request,
+        Err(trouble) => {
+            let Some(refusal) = plan::trouble(&trouble, limits) else { return Err(Ending::Gone) };
+            buffers.release(&mut client.input);
+            return Err(Ending::Refused(refusal.spoken(goal.dialect()), false));
+        }
+    };
+    entry.received(request.body().len(), has_waited);
+    admit::signed(shard, &grant.caller, digest)
+        .map_err(|refusal| refusal.spoken(goal.dialect()))?;
+    Ok((request, goal))
+}
+
+/// Finds out which model is asked and how, and whether its caller may have it now.
+async fn route<'w>(
+    asking: &Asking<'_, 'w>,
+    goal: Goal,
+    grant: &mut Grant<'_>,
+    client: &mut Client,
+) -> Result<Plan<'w>, Ending<'w>> {
+    let (world, snapshot) = (asking.world, &asking.world.snapshot);
+    let mut plan = match plan::decide(snapshot, asking.request, goal)? {
+        Decision::Forward(plan) => plan,
+        Decision::ListModels => return Err(Ending::Said(admit::models(world, &grant.caller))),
+        Decision::DescribeModel(id) if admit::sees(world, &grant.caller, id) => {
+            return Err(Ending::Said(Cow::Borrowed(&snapshot.model(id).description)));
+        }
+        Decision::DescribeModel(id) => {
+            return Err(plan::unknown_model(snapshot, &snapshot.model(id).name).into());
+        }
+    };
+    match admit::admit(asking, grant, &mut plan, client).await {
+        Ok(()) => Ok(plan),
+        Err(Denied::Gone) => Err(Ending::Gone),
+        Err(Denied::Refused(refusal)) => Err(refusal.into()),
+    }
+}
+
 /// Who speaks for the gateway itself.
 struct Speaker<'s> {
     shard: &'s Shard,
@@ -164,6 +200,17 @@ impl Speaker<'_> {
     /// Whether the client's connection may carry another request, as of now: a drain may have begun since this one came.
     fn may_persist(&self) -> bool {
         self.is_keep_alive && self.shard.world().is_serving()
+    }
+
+    /// A request that goes to no model server.
+    async fn end(&self, client: &mut Client, entry: &mut Entry<'_>, ending: Ending<'_>) -> Fate {
+        match ending {
+            Ending::Refused(refusal, has_body) => {
+                self.refuse(client, entry, &refusal, has_body).await
+            }
+            Ending::Said(body) => self.say(client, entry, &body).await,
+            Ending::Gone => entry.abandon(Fault::ClientGone),
+        }
     }
 
     /// A request that may not enter. If its body has not arrived (whole), the connection cannot go on.

@@ -176,38 +176,24 @@ impl View<'_> {
                 }
             }
             Samples::PoolStates => {
-                for (state, counter) in
-                    [("in_use", ShardCounter::PoolInUse), ("idle", ShardCounter::PoolIdle)]
-                {
-                    text::sample(out, name, &Labels::new().with("state", state), self.sum(counter));
-                }
+                let states =
+                    [("in_use", ShardCounter::PoolInUse), ("idle", ShardCounter::PoolIdle)];
+                self.each(name, "state", states, out);
             }
             Samples::Retirements => {
-                for &reason in Retirement::ALL {
-                    let labels = Labels::new().with("reason", reason.label());
-                    text::sample(out, name, &labels, self.sum(reason));
-                }
+                let reasons = Retirement::ALL.iter().map(|&reason| (reason.label(), reason));
+                self.each(name, "reason", reasons, out);
             }
             Samples::Overloads => {
-                for &cap in Cap::ALL {
-                    let labels = Labels::new().with("reason", cap.label());
-                    text::sample(out, name, &labels, self.sum(cap));
-                }
+                self.each(name, "reason", Cap::ALL.iter().map(|&cap| (cap.label(), cap)), out);
             }
             Samples::ProxyTroubles => {
-                for &trouble in ProxyTrouble::ALL {
-                    let labels = Labels::new().with("reason", trouble.label());
-                    text::sample(out, name, &labels, self.sum(trouble));
-                }
+                let troubles = ProxyTrouble::ALL.iter().map(|&trouble| (trouble.label(), trouble));
+                self.each(name, "reason", troubles, out);
             }
             Samples::Refusals => {
-                for reason in Reason::all() {
-                    let count = self.sum(reason);
-                    if count > 0 {
-                        let labels = Labels::new().with("reason", reason.label());
-                        text::sample(out, name, &labels, count);
-                    }
-                }
+                let seen = Reason::all().filter(|reason| self.sum(*reason) > 0);
+                self.each(name, "reason", seen.map(|reason| (reason.label(), reason)), out);
             }
             Samples::KeySets(number) => {
                 for set in &self.numbers.key_sets {
@@ -237,6 +223,19 @@ impl View<'_> {
                 }
             }
             Samples::Process(number) => self.process(number, name, out),
+        }
+    }
+
+    /// Numbers of all shards, each by a word.
+    fn each<C: Into<ShardCell>>(
+        &self,
+        name: &str,
+        label: &str,
+        cells: impl IntoIterator<Item = (&'static str, C)>,
+        out: &mut String,
+    ) {
+        for (word, cell) in cells {
+            text::sample(out, name, &Labels::new().with(label, word), self.sum(cell));
         }
     }
 
