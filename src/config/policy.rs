@@ -2,6 +2,7 @@
 
 use crate::config::cidr::Cidr;
 use crate::config::error::Place;
+use crate::config::file::Ca;
 use crate::config::file::KeySource;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -287,6 +288,8 @@ pub enum JwtKeys {
         url: String,
         /// How often it is fetched.
         refresh: Duration,
+        /// Whom we trust to vouch for it, instead of the system's roots.
+        ca: Option<Ca>,
     },
     /// `jwks = { file = ".." }`.
     File(FileSource),

@@ -6,6 +6,7 @@ use crate::config::Error;
 use crate::config::File;
 use crate::control::file::Source;
 use crate::control::resolve::Resolver;
+use crate::control::state::unix_ms;
 use crate::snapshot::Asked;
 use crate::snapshot::Ledger;
 use crate::snapshot::Outline;
@@ -88,7 +89,15 @@ pub fn explain(
         Ok(loaded) => loaded,
         Err(errors) => return complain(&errors, complaints),
     };
-    let request = Asked { method: &asked.method, path: &asked.path, model: asked.model.as_deref() };
+    let request = Asked {
+        method: &asked.method,
+        path: &asked.path,
+        model: asked.model.as_deref(),
+        fields: &asked.headers,
+        address: asked.address,
+        tenant: asked.tenant.as_deref(),
+        now_unix_ms: unix_ms(),
+    };
     let explanation = explain_request(&snapshot, request);
     if asked.is_json {
         serde_json::to_writer_pretty(&mut *out, &explanation)?;

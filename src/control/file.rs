@@ -5,6 +5,7 @@ mod policy_files;
 use crate::config;
 use crate::config::Error;
 use crate::config::File;
+use crate::config::JwtKeys;
 use crate::config::Place;
 use crate::config::SecretPlace;
 use crate::snapshot::Secret;
@@ -93,6 +94,20 @@ fn world(file: &File, errors: &mut Vec<Error>) -> World {
         }
     }
     policy_files::read(file, &mut world, errors);
+    for jwt in &file.jwt {
+        match &jwt.keys {
+            Some(JwtKeys::Url { ca: Some(ca), .. }) => match ca_roots(&ca.path) {
+                Ok(roots) => {
+                    world.ca_roots.insert(ca.path.clone(), roots);
+                }
+                Err(text) => errors.push(file.error(&ca.place, text)),
+            },
+            Some(JwtKeys::Url { url, .. }) if !url.starts_with("http://") => {
+                world.system_roots.get_or_insert_with(system_roots);
+            }
+            _ => {}
+        }
+    }
     for upstream in &file.upstreams {
         if let Some(ca) = &upstream.ca {
             match ca_roots(&ca.path) {
@@ -122,6 +137,11 @@ impl Stamp {
         let mut paths = vec![path.clone()];
         for upstream in file.into_iter().flat_map(|file| &file.upstreams) {
             paths.extend(upstream.ca.as_ref().map(|ca| ca.path.clone()));
+        }
+        for jwt in file.into_iter().flat_map(|file| &file.jwt) {
+            if let Some(JwtKeys::Url { ca: Some(ca), .. }) = &jwt.keys {
+                paths.push(ca.path.clone());
+            }
         }
         if let Some(file) = file {
             paths.extend(file.secrets().filter_map(|source| match &source.from {

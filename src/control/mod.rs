@@ -4,7 +4,9 @@
 
 mod admin;
 pub mod check;
+mod fetch;
 pub mod file;
+mod jwks;
 pub mod key;
 pub mod log;
 pub mod metrics;
@@ -30,6 +32,7 @@ use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
 use tokio::time;
 
+use crate::admission::Refusal;
 use crate::config;
 use crate::control::file::Source;
 use crate::control::log::access::AccessLog;
@@ -39,6 +42,7 @@ use crate::control::watch::Watch;
 use crate::crossing::gauges::Page;
 use crate::crossing::publish::Publisher;
 use crate::crossing::records;
+use crate::record::Reason;
 use crate::snapshot::Snapshot;
 
 /// How often records are fetched while an access log is written, and how often a drain is looked after.
@@ -175,13 +179,14 @@ async fn control(options: Options) -> ExitReason {
     };
     let (pages, records): (Vec<_>, Vec<_>) =
         shards.into_iter().map(|end| (end.page, end.records)).unzip();
+    let kid_pages: Vec<Arc<Page>> = pages.clone();
     let shared = Shared::new(State::new(pages, publisher));
     let publishing = shared.clone();
     let started = tokio::select! {
         started = Watch::start(source, move |snapshot| publishing.lock().publish(snapshot)) => started,
         () = end(&mut orders) => return ExitReason::Stopped,
     };
-    let watch = match started {
+    let mut watch = match started {
         Ok(watch) => watch,
         Err(errors) => return ExitReason::Config(errors),
     };
@@ -197,6 +202,10 @@ async fn control(options: Options) -> ExitReason {
         Err(error) => return ExitReason::AdminAddress { address, error },
     };
     let reloads = watch.remote();
+    watch.notice_unknown_kids(move || {
+        let reason = Reason::from(Refusal::TokenKeyUnknown);
+        kid_pages.iter().map(|page| page.load(reason)).fold(0, u64::wrapping_add)
+    });
     shared.lock().open(reloads.clone());
     tasks.spawn(admin::serve(listener, shared.clone()));
     let watching = Some(tokio::spawn(watch.run()));

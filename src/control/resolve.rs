@@ -87,7 +87,7 @@ impl Resolver {
         let hosts: Vec<String> = due.map(|(host, _)| host.clone()).collect();
         let mut asked = JoinSet::new();
         for host in hosts {
-            if host == "localhost" || host.ends_with(".localhost") {
+            if is_localhost(&host) {
                 self.learn_localhost(&host);
                 continue;
             }
@@ -106,7 +106,6 @@ impl Resolver {
         is_changed
     }
 
-    /// RFC 6761 section 6.3: never asked of anybody.
     fn learn_localhost(&mut self, host: &str) {
         if let Some(known) = self.known.get_mut(host) {
             known.addresses = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
@@ -148,6 +147,25 @@ impl Default for Resolver {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The addresses of one host, asked for now: of a name, or the address that it is.
+///
+/// # Errors
+/// Why there are none, in words.
+pub(crate) async fn look_up(host: &str) -> Result<Vec<IpAddr>, String> {
+    if let Ok(address) = host.parse() {
+        return Ok(vec![address]);
+    }
+    if is_localhost(host) {
+        return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+    }
+    ask(&open(), host).await.map(|(addresses, _)| addresses)
+}
+
+/// RFC 6761 section 6.3: never asked of anybody.
+fn is_localhost(host: &str) -> bool {
+    host == "localhost" || host.ends_with(".localhost")
 }
 
 /// A resolver with the system's settings; where there are none, one that knows `/etc/hosts` only.

@@ -5,6 +5,7 @@ use crate::config::File;
 use crate::control::file;
 use crate::control::file::Source;
 use crate::control::file::Stamp;
+use crate::control::jwks::KeySets;
 use crate::control::metrics::KeySetNumbers;
 use crate::control::resolve::Resolver;
 use crate::snapshot::Ledger;
@@ -27,6 +28,8 @@ use tokio::sync::oneshot;
 /// How often the files are looked at. A change is taken up once it has been there for two looks, so that a file
 /// is not read while it is being written.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long key sets that were never fetched are waited for, at the start and at a reload.
+const FIRST_WAIT: Duration = Duration::from_secs(5);
 /// How many snapshots are remembered.
 const HISTORY_MAX: usize = 16;
 
@@ -43,6 +46,8 @@ pub enum Why {
     Asked,
     /// A name leads elsewhere.
     NamesMoved,
+    /// An issuer of tokens has other keys.
+    KeysFetched,
 }
 
 impl Why {
@@ -55,6 +60,7 @@ impl Why {
             Self::FileChanged => "file_changed",
             Self::Asked => "asked",
             Self::NamesMoved => "names_moved",
+            Self::KeysFetched => "keys_fetched",
         }
     }
 }
@@ -129,6 +135,10 @@ pub struct Watch {
     source: Source,
     publish: Box<dyn Fn(Arc<Snapshot>) + Send>,
     resolver: Resolver,
+    key_sets: KeySets,
+    /// How many tokens were refused because nobody knows the key they are signed with.
+    unknown_kids: Box<dyn Fn() -> u64 + Send>,
+    unknown_kids_seen: u64,
     ledger: Ledger,
     file: File,
     world: World,
@@ -162,6 +172,10 @@ impl Watch {
         resolver.want(&file, Instant::now());
         resolver.refresh(Instant::now()).await;
         world.addresses = resolver.addresses();
+        let mut key_sets = KeySets::new();
+        key_sets.want(&file, &world, Instant::now());
+        key_sets.first(FIRST_WAIT, Instant::now).await;
+        world.jwks.extend(key_sets.texts());
         let snapshot = Arc::new(build(&file, &world, &mut ledger, 1)?);
         publish(Arc::clone(&snapshot));
         let now = file::unix_time().as_millis();
@@ -175,7 +189,7 @@ impl Watch {
             last_success_unix_ms: now,
             reloads: 1,
             reload_failures: 0,
-            key_sets: Vec::new(),
+            key_sets: key_sets.numbers(),
         };
         for warning in &state.warnings {
             tracing::warn!("{warning}");
@@ -185,6 +199,9 @@ impl Watch {
         Ok(Self {
             publish: Box::new(publish),
             resolver,
+            key_sets,
+            unknown_kids: Box::new(|| 0),
+            unknown_kids_seen: 0,
             ledger,
             file,
             world,
@@ -206,6 +223,12 @@ impl Watch {
     #[must_use]
     pub fn remote(&self) -> Remote {
         Remote { asked: self.remote.clone(), state: Arc::clone(&self.state) }
+    }
+
+    /// `count` says how many tokens were refused because nobody knows the key they are signed with: when it rises, key sets
+    /// are fetched sooner.
+    pub fn notice_unknown_kids(&mut self, count: impl Fn() -> u64 + Send + 'static) {
+        self.unknown_kids = Box::new(count);
     }
 
     /// The newest snapshot.
@@ -230,6 +253,7 @@ impl Watch {
         match self.pending {
             None => {}
             Some(Why::NamesMoved) => self.move_names().await,
+            Some(Why::KeysFetched) => self.rebuild(Why::KeysFetched),
             Some(why) => self.reload(why).await,
         }
         self.pending = None;
@@ -248,11 +272,20 @@ impl Watch {
                 self.waiting.push(answer);
                 Some(Why::Asked)
             }
+            is_changed = self.key_sets.arrived(Instant::now) => {
+                lock(&self.state).key_sets = self.key_sets.numbers();
+                is_changed.then_some(Why::KeysFetched)
+            }
             () = tokio::time::sleep(LOOK_EVERY) => self.look(),
         }
     }
 
     fn look(&mut self) -> Option<Why> {
+        let unknown_kids = (self.unknown_kids)();
+        if unknown_kids != std::mem::replace(&mut self.unknown_kids_seen, unknown_kids) {
+            self.key_sets.hurry(Instant::now());
+        }
+        self.key_sets.begin(Instant::now());
         let now = Stamp::take(&self.source, Some(&self.file));
         let is_settled = now == self.seen;
         self.seen = now;
@@ -267,10 +300,16 @@ impl Watch {
         if !self.resolver.refresh(Instant::now()).await {
             return;
         }
+        self.rebuild(Why::NamesMoved);
+    }
+
+    /// Builds the same file anew, of what is known of the world by now.
+    fn rebuild(&mut self, why: Why) {
         self.world.addresses = self.resolver.addresses();
+        self.world.jwks.extend(self.key_sets.texts());
         let number = lock(&self.state).snapshot.number + 1;
         match build(&self.file, &self.world, &mut self.ledger, number) {
-            Ok(snapshot) => self.adopt(snapshot, Why::NamesMoved),
+            Ok(snapshot) => self.adopt(snapshot, why),
             Err(errors) => self.note_failure(&errors),
         }
     }
@@ -300,11 +339,15 @@ impl Watch {
         self.resolver.want(&file, now);
         self.resolver.restart(now);
         self.resolver.refresh(now).await;
-        let world = World { addresses: self.resolver.addresses(), ..world };
+        self.key_sets.want(&file, &world, now);
+        self.key_sets.first(FIRST_WAIT, Instant::now).await;
+        let mut world = World { addresses: self.resolver.addresses(), ..world };
+        world.jwks.extend(self.key_sets.texts());
         let number = lock(&self.state).snapshot.number + 1;
         let built = build(&file, &world, &mut self.ledger, number);
         if built.is_err() {
             self.resolver.want(&self.file, now);
+            self.key_sets.want(&self.file, &self.world, now);
         }
         let snapshot = built?;
         let warnings: Vec<String> =
@@ -319,6 +362,7 @@ impl Watch {
         state.last_errors.clear();
         state.warnings = warnings;
         state.last_success_unix_ms = file::unix_time().as_millis();
+        state.key_sets = self.key_sets.numbers();
         state.reloads += 1;
         Ok(number)
     }

@@ -1,5 +1,8 @@
 //! What would happen to a request, and why: the decisions are pure, so they can be asked without a request.
 
+mod admit;
+
+use crate::admission::Caller;
 use crate::llm::dialect::Dialect;
 use crate::llm::dialect::Operation;
 use crate::route::path;
@@ -9,9 +12,11 @@ use crate::snapshot::Snapshot;
 use crate::wire::head::Method;
 use serde::Serialize;
 use std::fmt;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
 
-/// A request as far as it decides where it goes.
-#[derive(Clone, Copy, Debug)]
+/// A request as far as it decides whether it may enter and where it goes.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Asked<'a> {
     /// For instance `POST`.
     pub method: &'a str,
@@ -19,6 +24,20 @@ pub struct Asked<'a> {
     pub path: &'a str,
     /// The `model` of its body, where it has one.
     pub model: Option<&'a str>,
+    /// Its fields, credentials among them: names and values.
+    pub fields: &'a [(String, String)],
+    /// Where it comes from; none: from this machine.
+    pub address: Option<IpAddr>,
+    /// The tenant that its credential is taken to have shown: then none is looked at.
+    pub tenant: Option<&'a str>,
+    /// When it comes, in milliseconds since 1970: keys and tokens have their time.
+    pub now_unix_ms: u64,
+}
+
+impl Asked<'_> {
+    fn address(&self) -> IpAddr {
+        self.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
 }
 
 /// What would happen to a request.
@@ -103,6 +122,13 @@ pub fn explain(snapshot: &Snapshot, asked: Asked<'_>) -> Explanation {
             return explanation;
         }
     };
+    let caller = match admit::enter(snapshot, &asked, |line| explanation.step(line)) {
+        Ok(caller) => caller,
+        Err((status, why)) => {
+            explanation.refuse(status, why);
+            return explanation;
+        }
+    };
     match &destination {
         Destination::ListModels => {
             let count = snapshot.models.len();
@@ -119,12 +145,14 @@ pub fn explain(snapshot: &Snapshot, asked: Asked<'_>) -> Explanation {
             explanation.step(format!("the path asks for the operation {}", operation.name()));
             match asked.model {
                 None => explanation.refuse(400, "the body must name a model".to_owned()),
-                Some(name) => explanation.find(snapshot, name, None, Some(*operation)),
+                Some(name) => {
+                    explanation.find(snapshot, &asked, &caller, name, None, Some(*operation));
+                }
             }
         }
         Destination::Invoke { model, version } => {
             explanation.step("the path names the model; the body may be any JSON".to_owned());
-            explanation.find(snapshot, model, version.as_deref(), None);
+            explanation.find(snapshot, &asked, &caller, model, version.as_deref(), None);
         }
     }
     explanation
@@ -155,6 +183,8 @@ impl Explanation {
     fn find(
         &mut self,
         snapshot: &Snapshot,
+        asked: &Asked<'_>,
+        caller: &Caller,
         name: &str,
         version: Option<&str>,
         operation: Option<Operation>,
@@ -164,19 +194,34 @@ impl Explanation {
             None => snapshot.route.pick(name),
         };
         let Some(id) = found else {
-            let asked = version.map_or_else(|| name.to_owned(), |v| format!("{name}@{v}"));
-            self.refuse_model(snapshot, &asked);
+            let called = version.map_or_else(|| name.to_owned(), |v| format!("{name}@{v}"));
+            self.refuse_model(snapshot, &called);
             return;
         };
         let model = snapshot.model(id);
         let how =
             if model.aliases.iter().any(|alias| alias == name) { "an alias" } else { "a name" };
         self.step(format!("\"{name}\" is {how} of the model {}", model.label()));
+        if let Err((status, why)) =
+            admit::authorize(snapshot, asked, caller, id, |line| self.step(line))
+        {
+            self.refuse(status, why);
+            return;
+        }
         let path = operation.map_or_else(
             || path::of_invoke(&model.upstream_model, version),
             |operation| operation.path().to_owned(),
         );
         self.relay(snapshot, model, &path, name, operation);
+        let own =
+            caller.tenant.and_then(|tenant| snapshot.tenant_credentials(tenant, model.upstream));
+        if own.is_some() {
+            self.step("the upstream is shown the tenant's own credential".to_owned());
+            if let Some(relay) = &mut self.relay {
+                let dialect = snapshot.upstream(model.upstream).dialect;
+                relay.credential_field = Some(credential_field(dialect));
+            }
+        }
     }
 
     fn relay(
@@ -227,10 +272,10 @@ impl Explanation {
             version: model.version.clone(),
             upstream: name.clone(),
             model_becomes: is_rewritten.then(|| model.upstream_model.clone()),
-            credential_field: upstream.credential.is_some().then(|| match upstream.dialect {
-                Dialect::OpenAi => "authorization".to_owned(),
-                Dialect::Anthropic => "x-api-key".to_owned(),
-            }),
+            credential_field: upstream
+                .credential
+                .is_some()
+                .then(|| credential_field(upstream.dialect)),
             endpoints: choices,
             deadlines_ms: DeadlinesMs {
                 connect: model.deadlines.connect.as_millis(),
@@ -275,6 +320,13 @@ impl fmt::Display for Explanation {
     }
 }
 
+fn credential_field(dialect: Dialect) -> String {
+    match dialect {
+        Dialect::OpenAi => "authorization".to_owned(),
+        Dialect::Anthropic => "x-api-key".to_owned(),
+    }
+}
+
 /// A method by its name, in any case: it is typed by people here.
 fn method(text: &str) -> Method {
     match text.to_ascii_uppercase().as_str() {
@@ -290,3 +342,6 @@ fn method(text: &str) -> Method {
         _ => Method::Other,
     }
 }
+
+#[cfg(test)]
+mod tests;

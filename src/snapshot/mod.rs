@@ -52,6 +52,7 @@ pub use networks::Networks;
 pub use outline::Outline;
 pub use outline::outline;
 pub use secret::Secret;
+pub(crate) use tls::client_config;
 pub use warnings::warnings;
 
 /// One state of the world.

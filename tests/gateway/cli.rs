@@ -136,6 +136,31 @@ fn a_key_is_made() {
 }
 
 #[test]
+fn explain_says_who_may_enter_and_never_shows_a_key() {
+    let made = out(&run(&["key", "new", "--id", "laptop"]));
+    let (secret, line) = made.trim_end().split_once('\n').expect("two lines");
+    let folder = fresh_folder(fresh_ip());
+    let path = folder.join("ringway.toml");
+    let tenant = format!("{}[[tenant]]\nname = \"acme\"\n{line}\n", one("http://127.0.0.1:1", ""));
+    std::fs::write(&path, tenant).expect("a file");
+    let path = path.to_str().expect("UTF-8");
+    let explain = |more: &[&str]| {
+        let output = run(&[&["explain", "--config", path, "--model", "m"], more].concat());
+        assert_eq!(code(&output), 0, "{}", err(&output));
+        assert!(!out(&output).contains(secret) && !err(&output).contains(secret));
+        out(&output)
+    };
+    let let_in = explain(&["--header", &format!("authorization: Bearer {secret}")]);
+    assert!(let_in.contains("relayed") && let_in.contains("with the key laptop"), "{let_in}");
+    let refused = explain(&["--header", &format!("x-api-key: {secret}x"), "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&refused).expect("JSON");
+    assert_eq!((&json["outcome"], &json["status"]), (&"refused".into(), &401.into()));
+    let assumed = explain(&["--tenant", "acme", "--address", "192.0.2.1"]);
+    assert!(assumed.contains("relayed") && assumed.contains("as if a credential"), "{assumed}");
+    std::fs::remove_dir_all(folder).ok();
+}
+
+#[test]
 fn a_port_that_is_taken_is_named() {
     let ip = fresh_ip();
     let folder = fresh_folder(ip);

@@ -171,6 +171,7 @@ fn show(name: &str, world: &World, snapshot: &Snapshot, ledger: &mut Ledger) -> 
             method: words.next().unwrap(),
             path: words.next().unwrap(),
             model: words.next(),
+            ..snapshot::Asked::default()
         };
         write!(out, "\n-- {}", snapshot::explain(snapshot, asked)).unwrap();
     }

@@ -1,5 +1,6 @@
 //! `[[jwt]]` and `[signature]`.
 
+use crate::config::file::Ca;
 use crate::config::nearest::suggest;
 use crate::config::policy::ALGORITHMS;
 use crate::config::policy::Claims;
@@ -115,8 +116,10 @@ fn keys(section: &Section<'_>, folder: &Path, errors: &mut Errors<'_>) -> Option
 }
 
 fn jwks(section: &Section<'_>, folder: &Path, errors: &mut Errors<'_>) -> Option<JwtKeys> {
-    section.refuse_unknown(&["url", "refresh_s", "file", "inline"], &[], errors);
+    section.refuse_unknown(&["url", "refresh_s", "ca", "file", "inline"], &[], errors);
     let refresh = section.number("refresh_s", &(10..=86_400), errors);
+    let ca = level::path(section, "ca", folder, errors);
+    let ca = ca.map(|found| Ca { place: found.place, path: found.path });
     let place = section.place.clone();
     let url = section.string("url", errors);
     let inline = section.string("inline", errors);
@@ -134,13 +137,16 @@ fn jwks(section: &Section<'_>, folder: &Path, errors: &mut Errors<'_>) -> Option
         let place = section.place_of("refresh_s", errors);
         errors.add(&place, "only what has a url is fetched: leave it out (files are watched)");
     }
+    if let Some(ca) = ca.as_ref().filter(|_| url.is_none()) {
+        errors.add(&ca.place, "only what has a url is fetched: leave it out");
+    }
     if let Some(url) = url {
         if let Err(why) = fetchable(&url.value) {
             errors.add(&url.place, why);
             return None;
         }
         let refresh = Duration::from_secs(refresh.unwrap_or(REFRESH_DEFAULT_S));
-        return Some(JwtKeys::Url { place: url.place, url: url.value, refresh });
+        return Some(JwtKeys::Url { place: url.place, url: url.value, refresh, ca });
     }
     let inline = inline.map(|found| JwtKeys::Inline { place: found.place, text: found.value });
     inline.or(file.map(JwtKeys::File))

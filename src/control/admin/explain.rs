@@ -1,5 +1,9 @@
 //! The question of `/admin/explain`: read from the query, answered by what the shards would decide.
 
+use std::net::IpAddr;
+
+use crate::cli::header;
+use crate::control::state::unix_ms;
 use crate::snapshot::Asked;
 use crate::snapshot::Explanation;
 use crate::snapshot::Snapshot;
@@ -11,35 +15,54 @@ pub(super) struct Question {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) model: Option<String>,
+    /// Names and values; a field may be there several times.
+    pub(super) fields: Vec<(String, String)>,
+    pub(super) address: Option<IpAddr>,
+    /// The tenant that a credential is taken to have shown.
+    pub(super) tenant: Option<String>,
     /// The answer is to be JSON, not text.
     pub(super) is_json: bool,
 }
 
-/// Reads `model=..&path=..&method=..&format=..`; without them the path is `/v1/chat/completions`, the method POST and the
+/// Reads `model=..&path=..&method=..&header=NAME:VALUE&address=..&tenant=..&format=..`; without them the path is `/v1/chat/completions`, the method POST and the
 /// format text.
 pub(super) fn question(query: &str) -> Result<Question, String> {
     let mut question = Question {
         method: "POST".into(),
         path: "/v1/chat/completions".into(),
         model: None,
+        fields: Vec::new(),
+        address: None,
+        tenant: None,
         is_json: false,
     };
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = decode(value).ok_or_else(|| {
-            format!("{key}: \"{value}\" is not percent-encoded UTF-8; write % as %25\n")
+            format!("{key}: what it is set to is not percent-encoded UTF-8; write % as %25\n")
         })?;
         match key {
             "method" => question.method = value.to_ascii_uppercase(),
             "path" => question.path = value,
             "model" => question.model = Some(value),
+            "tenant" => question.tenant = Some(value),
+            "header" => {
+                // It may be a credential, so it is not repeated.
+                let wrong = |_| "header: write NAME:VALUE\n".to_owned();
+                question.fields.push(header(&value).map_err(wrong)?);
+            }
+            "address" => {
+                let address =
+                    value.parse().map_err(|_| "address: write an IP address\n".to_owned())?;
+                question.address = Some(address);
+            }
             "format" if matches!(value.as_str(), "text" | "json") => {
                 question.is_json = value == "json";
             }
             "format" => return Err("format: there are: text, json\n".to_owned()),
             other => {
                 return Err(format!(
-                    "there is no parameter \"{other}\"; there are: model, path, method, format\n"
+                    "there is no parameter \"{other}\"; there are: model, path, method, header, address, tenant, format\n"
                 ));
             }
         }
@@ -50,7 +73,15 @@ pub(super) fn question(query: &str) -> Result<Question, String> {
 impl Question {
     /// What would happen, and why.
     pub(super) fn answer(&self, snapshot: &Snapshot) -> Explanation {
-        let asked = Asked { method: &self.method, path: &self.path, model: self.model.as_deref() };
+        let asked = Asked {
+            method: &self.method,
+            path: &self.path,
+            model: self.model.as_deref(),
+            fields: &self.fields,
+            address: self.address,
+            tenant: self.tenant.as_deref(),
+            now_unix_ms: unix_ms(),
+        };
         explain(snapshot, asked)
     }
 }
@@ -94,10 +125,16 @@ mod tests {
             method: "GET".into(),
             path: "/v1/models/a b".into(),
             model: Some("x/\u{e9}@1".into()),
+            fields: vec![("x-api-key".into(), "a b".into()), ("x".into(), "1".into())],
+            address: Some([192, 0, 2, 1].into()),
+            tenant: Some("acme".into()),
             is_json: true,
         };
         assert_eq!(
-            question("method=get&path=%2Fv1%2fmodels/a+b&model=x%2F%C3%A9%401&format=json"),
+            question(
+                "method=get&path=%2Fv1%2fmodels/a+b&model=x%2F%C3%A9%401&header=x-api-key:+a+b&header=x:1\
+                 &address=192.0.2.1&tenant=acme&format=json"
+            ),
             Ok(expected)
         );
         assert_eq!(question("").unwrap().path, "/v1/chat/completions");
@@ -106,7 +143,16 @@ mod tests {
     #[test]
     fn what_is_not_a_question_is_said() {
         assert!(question("modle=x").unwrap_err().contains("there are: model, path, method"));
-        for query in ["model=%", "model=%4", "model=%zz", "model=%ff", "path=%+1", "format=xml"] {
+        for query in [
+            "model=%",
+            "model=%4",
+            "model=%zz",
+            "model=%ff",
+            "path=%+1",
+            "format=xml",
+            "header=rw_x",
+            "address=x",
+        ] {
             assert!(question(query).is_err(), "{query}");
         }
     }

@@ -46,7 +46,7 @@ const PAGES: &[(&str, &str)] = &[
     ("/metrics", "counters, gauges and histograms for Prometheus"),
     ("/admin/snapshot", "what the shards serve, without secrets; the history of reloads"),
     (
-        "/admin/explain?model=NAME&path=PATH&method=METHOD&format=text|json",
+        "/admin/explain?model=NAME&path=PATH&method=METHOD&header=NAME:VALUE&address=IP&tenant=NAME&format=text|json",
         "what would happen to a request, and why",
     ),
 ];

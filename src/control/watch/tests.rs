@@ -1,6 +1,8 @@
 //! The watch on real files, with the addresses of this machine only.
 
 use super::*;
+use crate::control::fetch::tests::answer;
+use crate::control::fetch::tests::serve;
 use std::fs;
 use std::path::PathBuf;
 
@@ -102,6 +104,38 @@ fn a_key_file_is_watched_too_and_its_key_is_never_shown() {
         let state = watch.remote().state();
         assert_eq!(state.history[1].changes, ["upstream \"u\": the key's value has changed"]);
         assert!(!format!("{state:?}").contains("second-key"));
+    });
+}
+
+#[test]
+fn keys_of_issuers_are_fetched_and_rotate() {
+    on_runtime(async {
+        let set = |kids: &[&str]| {
+            let key = |kid: &&str| {
+                format!(
+                    "{{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"{kid}\",\
+                     \"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\",\
+                     \"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}}"
+                )
+            };
+            let keys: Vec<String> = kids.iter().map(key).collect();
+            answer("200 OK", "", &format!("{{\"keys\":[{}]}}", keys.join(",")))
+        };
+        let serving = serve(vec![answer("503 Busy", "", ""), set(&["a"]), set(&["a", "b"])]);
+        let folder = Folder::new("jwks");
+        let jwt = format!("[[jwt]]\nissuer = \"i\"\njwks = {{ url = \"{}\" }}\n", serving.url);
+        let (mut watch, published) = start(folder.write("a.toml", &format!("{GOOD}{jwt}"))).await;
+        let keys = |watch: &Watch| watch.snapshot().admission.issuers[0].keys.len();
+        assert_eq!((keys(&watch), watch.remote().state().key_sets[0].failures), (0, 1));
+        turn_until(&mut watch, |state| state.snapshot.number == 2).await;
+        assert_eq!((keys(&watch), watch.remote().state().key_sets[0].keys), (1, 1));
+        // As if the time had come.
+        watch.key_sets.expire(Instant::now());
+        turn_until(&mut watch, |state| state.snapshot.number == 3).await;
+        assert_eq!(keys(&watch), 2);
+        let state = watch.remote().state();
+        assert_eq!(state.history.back().unwrap().why, Why::KeysFetched);
+        assert_eq!(*published.lock().unwrap(), [1, 2, 3]);
     });
 }
 
