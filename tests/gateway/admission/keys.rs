@@ -29,11 +29,11 @@ fn without_a_key_that_is_known_nobody_enters() {
     for (field, reason) in [
         (String::new(), "credential_missing"),
         ("authorization: Bearer rw_nobody\r\n".to_owned(), "key_unknown"),
-        ("authorization: Bearer \r\n".to_owned(), "credential_missing"),
+        ("authorization: Bearer \r\n".to_owned(), "credential_malformed"),
         (format!("authorization: Basic {ALICE}\r\n"), "credential_missing"),
         (format!("x-api-key: {ALICE} \r\nx-api-key: {BOB}\r\n"), "credentials_many"),
         (format!("authorization: Bearer {ALICE}\r\nx-api-key: {BOB}\r\n"), "credentials_many"),
-        (format!("x-api-key: {}\r\n", "a".repeat(5000)), "key_unknown"),
+        (format!("x-api-key: {}\r\n", "a".repeat(5000)), "credential_malformed"),
     ] {
         let before = gateway.metric("ringway_refusals_total", &[("reason", reason)]);
         let answer = gateway.ask(with_fields(&chat("m", ""), &field));
@@ -42,7 +42,8 @@ fn without_a_key_that_is_known_nobody_enters() {
         assert_eq!(error["type"], "invalid_request_error");
         assert!(error["message"].as_str().is_some_and(|text| !text.contains("rw_")));
         if answer.status() == 401 {
-            assert_eq!(answer.field("www-authenticate").map(|text| &text[..6]), Some("Bearer"));
+            let challenge = answer.field("www-authenticate");
+            assert!(challenge.is_some_and(|text| text.starts_with("Bearer")), "{challenge:?}");
         }
         gateway.await_metric("ringway_refusals_total", &[("reason", reason)], before + 1);
     }
@@ -118,7 +119,7 @@ fn keys_of_a_file_are_taken_up_when_it_changes() {
     let upstream = Answering::saying("{}");
     let folder = tempfolder("keys");
     let line = |secret: &str| {
-        format!("{{\"sha256\":\"{}\",\"tenant\":\"acme\",\"id\":\"k\"}}\n", digest(secret))
+        format!("{{\"sha256\":\"{}\",\"tenant\":\"acme\",\"id\":\"{secret}\"}}\n", digest(secret))
     };
     std::fs::write(folder.join("a.jsonl"), line(BOB)).expect("a file");
     let keys = format!("[keys]\npath = \"{}\"\n\n[[tenant]]\nname = \"acme\"\n", folder.display());
@@ -160,8 +161,12 @@ fn a_minted_key_is_let_in() {
     let line = text.lines().find(|line| line.contains("sha256")).expect("a line of config");
     assert!(!line.contains(secret));
     let upstream = Answering::saying("{}");
-    let tenant =
-        format!("[[tenant]]\nname = \"acme\"\nkeys = [{}]\n", line.trim().trim_end_matches(','));
+    let tenant = format!(
+        "[[tenant]]
+name = \"acme\"
+{line}
+"
+    );
     let gateway = gateway(&upstream, &tenant);
     assert_eq!(gateway.ask(bearing(secret, &chat("m", ""))).status(), 200);
 }
