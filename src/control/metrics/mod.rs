@@ -182,23 +182,10 @@ impl View<'_> {
                     text::sample(out, name, &Labels::new().with("state", state), self.sum(counter));
                 }
             }
-            Samples::Retirements => {
-                for &reason in Retirement::ALL {
-                    let labels = Labels::new().with("reason", reason.label());
-                    text::sample(out, name, &labels, self.sum(reason));
-                }
-            }
-            Samples::Overloads => {
-                for &cap in Cap::ALL {
-                    let labels = Labels::new().with("reason", cap.label());
-                    text::sample(out, name, &labels, self.sum(cap));
-                }
-            }
+            Samples::Retirements => self.reasons(name, Retirement::ALL, Retirement::label, out),
+            Samples::Overloads => self.reasons(name, Cap::ALL, Cap::label, out),
             Samples::ProxyTroubles => {
-                for &trouble in ProxyTrouble::ALL {
-                    let labels = Labels::new().with("reason", trouble.label());
-                    text::sample(out, name, &labels, self.sum(trouble));
-                }
+                self.reasons(name, ProxyTrouble::ALL, ProxyTrouble::label, out);
             }
             Samples::Refusals => {
                 for reason in Reason::all() {
@@ -237,6 +224,20 @@ impl View<'_> {
                 }
             }
             Samples::Process(number) => self.process(number, name, out),
+        }
+    }
+
+    /// What is counted by reason: one number of all shards for each.
+    fn reasons<R: Copy + Into<ShardCell>>(
+        &self,
+        name: &str,
+        reasons: &[R],
+        label: impl Fn(R) -> &'static str,
+        out: &mut String,
+    ) {
+        for &reason in reasons {
+            let labels = Labels::new().with("reason", label(reason));
+            text::sample(out, name, &labels, self.sum(reason));
         }
     }
 
