@@ -230,7 +230,6 @@ fn steps(file: &File, warn: &mut dyn FnMut(&Place, String)) {
         );
         warn(&file.listen.place, text);
     }
-    let is_limited = |limits: &Quotas| !limits.counts.is_empty() || !limits.models.is_empty();
     if !has_any {
         for tenant in file.tenants.iter().filter(|tenant| is_limited(&tenant.limits)) {
             let text =
@@ -238,15 +237,23 @@ fn steps(file: &File, warn: &mut dyn FnMut(&Place, String)) {
             warn(&tenant.limits.place, text);
         }
     }
-    let limits_run = file.listen.level.middleware.is_none() || levels().any(|l| names(l, "limit"));
-    if !limits_run {
-        let models = file.models.iter().map(|model| &model.limits);
-        let tenants = file.tenants.iter().map(|tenant| &tenant.limits);
-        if let Some(first) = tenants.chain(models).find(|limits| is_limited(limits)) {
-            let text = "no middleware has the step \"limit\", so limits never count".to_owned();
-            warn(&first.place, text);
+    // Where nothing is written, a level has the step for limits of its own.
+    if file.listen.level.middleware.is_none() || names(&file.listen.level, "limit") {
+        return;
+    }
+    let tenants = file.tenants.iter().map(|tenant| (&tenant.level, &tenant.limits));
+    let models = file.models.iter().map(|model| (&model.level, &model.limits));
+    for (level, limits) in tenants.chain(models) {
+        if is_limited(limits) && level.middleware.is_some() && !names(level, "limit") {
+            let text = "neither this middleware nor that of [listen] has the step \"limit\", so these limits may never \
+                        count";
+            warn(&limits.place, text.to_owned());
         }
     }
+}
+
+fn is_limited(limits: &Quotas) -> bool {
+    !limits.counts.is_empty() || !limits.models.is_empty()
 }
 
 fn names(level: &Level, kind: &str) -> bool {

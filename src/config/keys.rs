@@ -266,3 +266,101 @@ pub(crate) fn digest(text: &str) -> Option<[u8; 32]> {
 fn count(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+
+    const DIGEST: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+    fn why(line: &str) -> String {
+        let (file, errors) = read(line, "k.jsonl");
+        assert!(file.lines.is_empty(), "{line}");
+        assert_eq!(errors.len(), 1, "{line}");
+        errors[0].to_string()
+    }
+
+    #[test]
+    fn what_lines_share_is_kept_once() {
+        let line = |tenant: &str, id: usize, rest: &str| {
+            format!("{{\"sha256\":\"{DIGEST}\",\"tenant\":\"{tenant}\",\"id\":\"k{id}\"{rest}}}\n")
+        };
+        let limits = ",\"models\":[\"m\"],\"limits\":{\"requests_per_minute\":5}";
+        let text = [
+            "# keys\n\n".to_owned(),
+            line("a", 1, ""),
+            line("b", 2, limits),
+            line("a", 3, limits),
+            line("a", 4, ",\"expires\":\"2027-01-01\",\"models\":null"),
+        ];
+        let (file, errors) = read(&text.concat(), "k.jsonl");
+        assert!(errors.is_empty(), "{errors:?}");
+        assert_eq!((file.lines.len(), file.tenants.len(), file.grants.len()), (4, 2, 2));
+        assert_eq!(file.lines[0].line, 3);
+        assert_eq!(file.tenant(&file.lines[2]), "a");
+        assert_eq!(file.grant(&file.lines[1]), file.grant(&file.lines[2]));
+        assert_eq!(file.lines[3].expires_unix_s, Some(1_798_761_600));
+    }
+
+    #[test]
+    fn a_wrong_line_says_where_and_what_and_nothing_of_its_values() {
+        let line = |more: &str| format!("{{\"sha256\":\"{DIGEST}\",\"tenant\":\"a\",{more}}}");
+        for (line, wanted) in [
+            ("secret".to_owned(), "k.jsonl:1: is not JSON at byte 1: write {\"sha256\""),
+            ("{\"tenant\":\"secret\"}".to_owned(), "k.jsonl:1: missing field \"sha256\""),
+            ("[]".to_owned(), "k.jsonl:1: "),
+            (line("\"id\":\"x\",\"key\":\"secret\""), "unknown field \"key\", expected one of"),
+            (line("\"id\":\"x\",\"expires\":7"), "wrong type: expected"),
+            (line("\"id\":\"x\",\"id\":\"secret\""), "duplicate field \"id\""),
+            (line("\"id\":\"\""), "k.jsonl:1: id: may not be empty"),
+            (line("\"id\":\"se cret\""), "k.jsonl:1: id: goes into a header field"),
+            (
+                line("\"id\":\"x\",\"expires\":\"soon\""),
+                "k.jsonl:1: expires: \"soon\" is not a date",
+            ),
+            (
+                line("\"id\":\"x\",\"limits\":{\"concurrent\":0}"),
+                "k.jsonl:1: limits: 0 is out of range",
+            ),
+            (
+                line("\"id\":\"x\",\"limits\":{\"burst\":{\"tokens\":1}}"),
+                "limits.burst: there is no limit",
+            ),
+            (
+                line("\"id\":\"x\",\"limits\":{\"algorithm\":\"window\"}"),
+                "limits.algorithm: no algorithm",
+            ),
+            (
+                "{\"sha256\":\"rw_secret\",\"tenant\":\"a\",\"id\":\"x\"}".to_owned(),
+                "k.jsonl:1: sha256: is not the SHA-256 of a key",
+            ),
+            (
+                "{\"sha256\":[\"secret\"],\"tenant\":\"a\",\"id\":\"x\"}".to_owned(),
+                "has the wrong type: expected a",
+            ),
+        ] {
+            let said = why(&line);
+            assert!(said.contains(wanted), "{line}: {said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
+    }
+
+    #[test]
+    fn of_many_wrong_lines_some_are_said() {
+        let (_, errors) = read(&"{}\n".repeat(100_000), "k.jsonl");
+        assert_eq!(errors.len(), 21);
+        assert_eq!(errors[20].to_string(), "k.jsonl: 99980 more lines are wrong");
+    }
+
+    /// Whatever is cut off or changed: no panic, and no key that was not there.
+    #[test]
+    fn any_beginning_of_a_line_is_read() {
+        let line = format!(
+            "{{\"sha256\":\"{DIGEST}\",\"tenant\":\"a\",\"id\":\"x\",\"limits\":{{\"tokens_per_day\":9}}}}"
+        );
+        for end in 0..line.len() {
+            let (file, errors) = read(&line[..end], "k.jsonl");
+            assert_eq!((file.lines.len(), errors.len()), (0, usize::from(end > 0)), "{end}");
+        }
+    }
+}

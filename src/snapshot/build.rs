@@ -19,6 +19,8 @@ use crate::snapshot::Secret;
 use crate::snapshot::Snapshot;
 use crate::snapshot::Tls;
 use crate::snapshot::Upstream;
+use crate::snapshot::credentials::credential;
+use crate::snapshot::credentials::of_tenants;
 use crate::snapshot::describe::describe as describe_policy;
 use crate::snapshot::policy::Builder;
 use crate::snapshot::policy::Names;
@@ -98,7 +100,7 @@ pub fn build(
         let text = format!("this process has known {SLOTS_MAX} endpoints: restart it");
         errors.push(file.error(&config::Place::default(), text));
     }
-    let upstream_keys = tenant_credentials(file, world, &mut errors);
+    let upstream_keys = of_tenants(file, world, &mut errors);
     let quotas_given = ledger.quotas_given();
     let names = Names::new(file);
     let mut builder = Builder::new(file, world, &names, ledger, &mut errors);
@@ -106,6 +108,7 @@ pub fn build(
     let kept = builder.keys();
     if !errors.is_empty() {
         ledger.take_quotas_back(quotas_given);
+        errors.sort();
         return Err(errors);
     }
     let keys = kept.keys();
@@ -184,63 +187,6 @@ fn table(
     let is_told = |conflict: &&route::Conflict| is_told(conflict);
     route::Table::new(&entries)
         .map_err(|conflicts| conflicts.iter().filter(is_told).map(explain).collect())
-}
-
-/// The field lines that show upstreams which tenant asks.
-fn tenant_credentials(
-    file: &File,
-    world: &World,
-    errors: &mut Vec<Error>,
-) -> Vec<Box<[(UpstreamId, Secret)]>> {
-    let of_tenant = |tenant: &config::Tenant| {
-        let mut fields = Vec::new();
-        for (named, source) in &tenant.upstream_keys {
-            let mut upstreams = (0..).map(UpstreamId).zip(&file.upstreams);
-            let Some((id, upstream)) = upstreams.find(|(_, u)| u.name == named.name) else {
-                continue;
-            };
-            let field = credential(file, source, upstream.dialect, world, errors);
-            fields.extend(field.map(|field| (id, field)));
-        }
-        fields.sort_by_key(|(id, _)| *id);
-        fields.into()
-    };
-    file.tenants.iter().map(of_tenant).collect()
-}
-
-/// The field line that an upstream knows us by.
-fn credential(
-    file: &File,
-    source: &config::KeySource,
-    dialect: config::Dialect,
-    world: &World,
-    errors: &mut Vec<Error>,
-) -> Option<Secret> {
-    let from = source.from.describe();
-    let Some(secret) = world.secrets.get(&source.from) else {
-        errors.push(file.error(&source.place, format!("{from} has not been read")));
-        return None;
-    };
-    let key = secret.expose();
-    if key.is_empty() {
-        errors.push(file.error(&source.place, format!("{from} is empty: put the key there")));
-        return None;
-    }
-    if let Some(at) = key.iter().position(|byte| !(0x21..=0x7e).contains(byte)) {
-        let text = format!(
-            "{from} holds what is not a key: byte {} of {} is a space, a control character or \
-             not ASCII",
-            at + 1,
-            key.len()
-        );
-        errors.push(file.error(&source.place, text));
-        return None;
-    }
-    let name: &[u8] = match dialect {
-        config::Dialect::OpenAi => b"authorization: Bearer ",
-        config::Dialect::Anthropic => b"x-api-key: ",
-    };
-    Some(Secret::new([name, key, b"\r\n"].concat()))
 }
 
 fn trust(

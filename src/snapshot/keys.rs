@@ -74,7 +74,8 @@ impl Builder<'_> {
         }
         let mut gathered = Gathered::default();
         for (id, tenant) in (0..).map(TenantId).zip(&self.file.tenants) {
-            for key in &tenant.keys {
+            for (index, key) in tenant.keys.iter().enumerate() {
+                gathered.origins.push(Origin::Listed(id.index(), index));
                 self.listed_key(id, &tenant.name, key, &mut gathered);
             }
         }
@@ -105,7 +106,6 @@ impl Builder<'_> {
         let models = models.map(|m| self.names.set(m.iter().map(|model| model.name.as_str())));
         let limits = self.limits(Scope::Key, &format!("{tenant}\0{}", key.id), &key.limits);
         gathered.names.insert((id, key.id.as_str().into()));
-        gathered.origins.push((Origin::Listed, key.place.line));
         let name = key.id.as_str().into();
         let expires_unix_s = key.expires_unix_s;
         let key =
@@ -162,7 +162,7 @@ impl Builder<'_> {
                 models,
                 limits: self.limits(Scope::Key, &quota_name, counts),
             };
-            gathered.origins.push((Origin::File(origin), line.line));
+            gathered.origins.push(Origin::File(origin, line.line));
             gathered.list.push((KeyDigest::new(line.sha256), key));
         }
         self.errors.extend(errors.finish());
@@ -176,22 +176,23 @@ impl Builder<'_> {
         Ok(Some(self.names.set(models.iter().map(String::as_str))))
     }
 
-    fn same_key(&mut self, same: SameKey, origins: &[(Origin, u32)]) {
-        let file = |origin: Origin| match origin {
-            Origin::Listed => self.file.name.clone(),
-            Origin::File(index) => {
-                self.world.key_files.get(index).map_or_else(String::new, |file| file.name.clone())
+    fn same_key(&mut self, same: SameKey, origins: &[Origin]) {
+        let find = |index: usize| match *origins.get(index)? {
+            Origin::Listed(tenant, key) => {
+                let place = &self.file.tenants.get(tenant)?.keys.get(key)?.place;
+                let place = Place { path: format!("{}.sha256", place.path), ..place.clone() };
+                Some(self.file.error(&place, ""))
+            }
+            Origin::File(file, line) => {
+                Some(self.world.key_files.get(file)?.error(line, "sha256", ""))
             }
         };
-        let place = |index: usize| origins.get(index).copied().unwrap_or((Origin::Listed, 0));
-        let (first, second) = (place(same.first), place(same.second));
+        let (Some(first), Some(second)) = (find(same.first), find(same.second)) else { return };
         let text = format!(
             "is the same key as at {}:{}: a key belongs to one, mint another with `ringway key new`",
-            file(first.0),
-            first.1
+            first.file, first.place.line
         );
-        let place = Place { line: second.1, path: "sha256".to_owned() };
-        self.errors.push(Error { file: file(second.0), place, text });
+        self.errors.push(Error { text, ..second });
     }
 }
 
@@ -204,16 +205,18 @@ impl Kept {
 /// Where a key is written.
 #[derive(Clone, Copy)]
 enum Origin {
-    Listed,
-    File(usize),
+    /// By the places of a tenant and of its key.
+    Listed(usize, usize),
+    /// By the place of a key file, and its line.
+    File(usize, u32),
 }
 
 /// Keys on their way into [`Keys`].
 #[derive(Default)]
 struct Gathered {
     list: Vec<(KeyDigest, Key)>,
-    /// Of each of `list`, with its line.
-    origins: Vec<(Origin, u32)>,
+    /// Of each of `list`.
+    origins: Vec<Origin>,
     names: HashSet<(TenantId, Box<str>)>,
     files: usize,
 }

@@ -4,6 +4,7 @@
 //! them. Names have become indices; what is the same as before has kept its numbers ([`Ledger`]).
 
 mod build;
+mod credentials;
 mod describe;
 mod diff;
 mod explain;

@@ -143,7 +143,8 @@ impl<'b> Builder<'b> {
     fn tenant(&mut self, tenant: &config::Tenant, before: Before<'_>) -> TenantPolicy {
         let configured = Configured {
             has_addresses: tenant.level.addresses.is_some(),
-            has_limits: is_limited(tenant),
+            // What the lines of key files say of limits counts for any tenant.
+            has_limits: is_limited(tenant) || self.file.keys.is_some(),
             ..Configured::default()
         };
         let models = tenant.models.as_deref();
@@ -214,8 +215,8 @@ impl<'b> Builder<'b> {
                     break;
                 }
             }
-            // A circle that does not come back to this model is said where it does.
-            if at != id || way.len() == 1 {
+            // A circle is said once, at its first model.
+            if at != id || way.len() == 1 || way.iter().any(|other| *other < id) {
                 continue;
             }
             let text = if way.len() == 2 {

@@ -1,6 +1,7 @@
 //! What stays the same from snapshot to snapshot.
 
 use super::*;
+use crate::admission::key::KeyDigest;
 use rustls::RootCertStore;
 use std::collections::HashMap;
 
@@ -67,4 +68,122 @@ fn lanes_run_out_and_a_refused_build_takes_none() {
     assert!(errors[0].text.contains("restart"), "{}", errors[0]);
     let last = build(&file(&many("b", 1)), &world(1), &mut ledger, 2).unwrap();
     assert_eq!(last.models[0].lane.index(), LANES_MAX - 1);
+}
+
+const TENANTS: usize = 10_000;
+const KEYS: usize = 100_000;
+
+fn digest(number: usize) -> KeyDigest {
+    KeyDigest::of(&number.to_le_bytes())
+}
+
+fn many_tenants(requests_per_minute: usize) -> config::File {
+    let tenant = |n| {
+        format!(
+            "[[tenant]]\nname = \"tenant-{n}\"\nlimits = {{ requests_per_minute = {requests_per_minute}, \
+             tokens_per_minute = 200000, concurrent = 50 }}\naddresses = {{ allow = [\"10.0.0.0/8\"] }}\n"
+        )
+    };
+    let tenants: String = (0..TENANTS).map(tenant).collect();
+    let top = "[keys]\npath = \"keys.jsonl\"\n";
+    config::parse(&format!("{top}{}{tenants}", text(MODEL)), "a.toml").unwrap()
+}
+
+fn many_keys(first: usize) -> Arc<config::KeyFile> {
+    let line = |n: usize| {
+        let (digest, tenant) = (digest(n).to_hex(), n % TENANTS);
+        format!(
+            "{{\"sha256\":\"{digest}\",\"tenant\":\"tenant-{tenant}\",\"id\":\"key-{n}\",\"models\":[\"m\"],\
+             \"limits\":{{\"requests_per_minute\":60}}}}\n"
+        )
+    };
+    let text: String = (first..first + KEYS).map(line).collect();
+    let (keys, errors) = config::keys::read(&text, "keys.jsonl");
+    assert!(errors.is_empty(), "{errors:?}");
+    Arc::new(keys)
+}
+
+#[test]
+fn ten_thousand_tenants_and_a_hundred_thousand_keys() {
+    let mut ledger = Ledger::default();
+    let with =
+        |keys: &Arc<config::KeyFile>| World { key_files: vec![Arc::clone(keys)], ..world(1) };
+    let (file, keys) = (many_tenants(600), many_keys(1));
+    let first = build(&file, &with(&keys), &mut ledger, 1).unwrap();
+    assert_eq!((first.admission.tenants.len(), first.keys.len()), (TENANTS, KEYS));
+    for number in (1..=KEYS).step_by(997) {
+        let key = first.keys.get(first.keys.find_digest(digest(number)).unwrap());
+        assert_eq!(key.name, format!("key-{number}"));
+        assert_eq!(
+            *first.admission.tenants[key.tenant.index()].name,
+            *format!("tenant-{}", number % TENANTS)
+        );
+        assert_eq!((key.models.unwrap().models(), key.limits.len()), (&[ModelId(0)][..], 1));
+    }
+
+    // Nothing about keys has changed: they are the same, whoever read them.
+    let same = build(&many_tenants(700), &with(&many_keys(1)), &mut ledger, 2).unwrap();
+    assert!(Arc::ptr_eq(&first.keys, &same.keys));
+    let changes = diff(&first, &same);
+    assert_eq!(changes.len(), 11, "{changes:?}");
+    assert_eq!(changes[10], "9990 more tenants changed");
+
+    // A thousand keys have gone and a thousand have come.
+    let other = build(&file, &with(&many_keys(1001)), &mut ledger, 3).unwrap();
+    assert_eq!(first.admission.tenants[7].limits, other.admission.tenants[7].limits, "back again");
+    assert!(first.keys.find_digest(digest(1000)).is_some());
+    assert_eq!(other.keys.find_digest(digest(1000)), None);
+    let find = |snapshot: &Snapshot| {
+        let key = snapshot.keys.get(snapshot.keys.find_digest(digest(5000)).unwrap());
+        (key.name.to_owned(), key.limits.to_vec())
+    };
+    assert_eq!(find(&first), find(&other), "what is used of a limit stays used");
+    let changes = diff(&first, &other);
+    assert_eq!(changes.len(), 22, "{changes:?}");
+    assert!(changes.contains(&"990 more keys added".to_owned()), "{changes:?}");
+    assert!(changes.contains(&"990 more keys removed".to_owned()), "{changes:?}");
+}
+
+#[test]
+fn limits_keep_their_numbers_while_they_are_the_same() {
+    let mut ledger = Ledger::default();
+    let mut limits = |limits: &str| -> Vec<u32> {
+        let model = format!("{MODEL}limits = {{ {limits} }}\n");
+        let snapshot = build(&file(&model), &world(1), &mut ledger, 1).unwrap();
+        snapshot.admission.models[0].limits.iter().map(|limit| limit.id.0).collect()
+    };
+    assert_eq!(limits("requests_per_minute = 5, concurrent = 2"), [0, 1]);
+    assert_eq!(limits("concurrent = 2, requests_per_minute = 6"), [2, 1]);
+    assert_eq!(limits("requests_per_minute = 5, algorithm = \"fixed_window\""), [3]);
+    assert_eq!(limits("requests_per_minute = 5, concurrent = 2"), [0, 1]);
+    let wrong = format!("{MODEL}limits = {{ concurrent = 9 }}\nmiddleware = [\"no\"]\n");
+    build(&file(&wrong), &world(1), &mut ledger, 2).unwrap_err();
+    let next = format!("{MODEL}limits = {{ concurrent = 8 }}\n");
+    let next = build(&file(&next), &world(1), &mut ledger, 2).unwrap();
+    assert_eq!(next.admission.models[0].limits[0].id.0, 4, "a refused build takes none");
+}
+
+#[test]
+fn keys_that_were_fetched_are_used_and_those_that_were_not_are_missing() {
+    let jwt = "[[jwt]]\njwks = { url = \"https://a.example/k\" }\n";
+    let keys = |jwks: &[(usize, &[u8])]| {
+        let jwks = jwks.iter().map(|(index, text)| (*index, text.to_vec())).collect();
+        let world = World { jwks, ..world(1) };
+        let file = file(&format!("{MODEL}{jwt}"));
+        build(&file, &world, &mut Ledger::default(), 1).unwrap().admission.issuers[0].keys.len()
+    };
+    let good = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    assert_eq!(keys(&[]), 0);
+    assert_eq!(keys(&[(0, b"<html>")]), 0);
+    assert_eq!(keys(&[(0, good)]), 1);
+}
+
+/// The words of the config are those of admission.
+#[test]
+fn every_algorithm_is_known_under_its_name() {
+    for name in config::ALGORITHMS {
+        assert!(admission::jwks::Algorithm::from_name(name).is_some(), "{name}");
+    }
+    assert_eq!(config::ALGORITHMS.len(), admission::jwks::Algorithm::ALL.len());
+    assert_eq!(config::LIMIT_MAX, admission::limit::LIMIT_MAX);
 }

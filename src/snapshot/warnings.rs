@@ -25,6 +25,7 @@ pub fn warnings(file: &File, world: &World) -> Vec<Error> {
         }
     }
     expired(file, world, &mut warnings);
+    warnings.sort();
     warnings
 }
 

@@ -157,7 +157,11 @@ fn fetchable(text: &str) -> Result<(), String> {
     let after = text.find("://").map_or(0, |at| at + 3);
     let end = text.bytes().enumerate().skip(after).find(|(_, byte)| b"/?#".contains(byte));
     let end = end.map_or(text.len(), |(at, _)| at);
-    Url::parse(text.get(..end).unwrap_or_default())?;
+    let beginning = text.get(..end).unwrap_or_default();
+    if beginning.contains('@') {
+        return Err("a url here has no user and password: whoever may read the keys of an issuer may be anybody".to_owned());
+    }
+    Url::parse(beginning)?;
     if text.contains('#') {
         return Err("a fragment is never sent: leave out what begins with \"#\"".to_owned());
     }

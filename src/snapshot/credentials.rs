@@ -1,0 +1,65 @@
+//! How upstreams know who we are, or which tenant of ours asks.
+
+use crate::config;
+use crate::config::Error;
+use crate::config::File;
+use crate::snapshot::Secret;
+use crate::snapshot::World;
+use crate::units::UpstreamId;
+
+/// The field lines that show upstreams which tenant asks.
+pub(super) fn of_tenants(
+    file: &File,
+    world: &World,
+    errors: &mut Vec<Error>,
+) -> Vec<Box<[(UpstreamId, Secret)]>> {
+    let of_tenant = |tenant: &config::Tenant| {
+        let mut fields = Vec::new();
+        for (named, source) in &tenant.upstream_keys {
+            let mut upstreams = (0..).map(UpstreamId).zip(&file.upstreams);
+            let Some((id, upstream)) = upstreams.find(|(_, u)| u.name == named.name) else {
+                continue;
+            };
+            let field = credential(file, source, upstream.dialect, world, errors);
+            fields.extend(field.map(|field| (id, field)));
+        }
+        fields.sort_by_key(|(id, _)| *id);
+        fields.into()
+    };
+    file.tenants.iter().map(of_tenant).collect()
+}
+
+/// The field line that an upstream knows us by.
+pub(super) fn credential(
+    file: &File,
+    source: &config::KeySource,
+    dialect: config::Dialect,
+    world: &World,
+    errors: &mut Vec<Error>,
+) -> Option<Secret> {
+    let from = source.from.describe();
+    let Some(secret) = world.secrets.get(&source.from) else {
+        errors.push(file.error(&source.place, format!("{from} has not been read")));
+        return None;
+    };
+    let key = secret.expose();
+    if key.is_empty() {
+        errors.push(file.error(&source.place, format!("{from} is empty: put the key there")));
+        return None;
+    }
+    if let Some(at) = key.iter().position(|byte| !(0x21..=0x7e).contains(byte)) {
+        let text = format!(
+            "{from} holds what is not a key: byte {} of {} is a space, a control character or \
+             not ASCII",
+            at + 1,
+            key.len()
+        );
+        errors.push(file.error(&source.place, text));
+        return None;
+    }
+    let name: &[u8] = match dialect {
+        config::Dialect::OpenAi => b"authorization: Bearer ",
+        config::Dialect::Anthropic => b"x-api-key: ",
+    };
+    Some(Secret::new([name, key, b"\r\n"].concat()))
+}
