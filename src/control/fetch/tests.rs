@@ -80,7 +80,7 @@ fn what_is_not_a_document_is_said() {
     let long = "x".repeat(1001);
     let endless = [
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".as_slice(),
-        b"400\r\n".as_ref(),
+        b"400\r\n",
         long.as_bytes(),
     ]
     .concat();

@@ -176,24 +176,25 @@ impl View<'_> {
                 }
             }
             Samples::PoolStates => {
-                let states =
-                    [("in_use", ShardCounter::PoolInUse), ("idle", ShardCounter::PoolIdle)];
-                self.each(name, "state", states, out);
+                for (state, counter) in
+                    [("in_use", ShardCounter::PoolInUse), ("idle", ShardCounter::PoolIdle)]
+                {
+                    text::sample(out, name, &Labels::new().with("state", state), self.sum(counter));
+                }
             }
-            Samples::Retirements => {
-                let reasons = Retirement::ALL.iter().map(|&reason| (reason.label(), reason));
-                self.each(name, "reason", reasons, out);
-            }
-            Samples::Overloads => {
-                self.each(name, "reason", Cap::ALL.iter().map(|&cap| (cap.label(), cap)), out);
-            }
+            Samples::Retirements => self.reasons(name, Retirement::ALL, Retirement::label, out),
+            Samples::Overloads => self.reasons(name, Cap::ALL, Cap::label, out),
             Samples::ProxyTroubles => {
-                let troubles = ProxyTrouble::ALL.iter().map(|&trouble| (trouble.label(), trouble));
-                self.each(name, "reason", troubles, out);
+                self.reasons(name, ProxyTrouble::ALL, ProxyTrouble::label, out);
             }
             Samples::Refusals => {
-                let seen = Reason::all().filter(|reason| self.sum(*reason) > 0);
-                self.each(name, "reason", seen.map(|reason| (reason.label(), reason)), out);
+                for reason in Reason::all() {
+                    let count = self.sum(reason);
+                    if count > 0 {
+                        let labels = Labels::new().with("reason", reason.label());
+                        text::sample(out, name, &labels, count);
+                    }
+                }
             }
             Samples::KeySets(number) => {
                 for set in &self.numbers.key_sets {
@@ -226,16 +227,17 @@ impl View<'_> {
         }
     }
 
-    /// Numbers of all shards, each by a word.
-    fn each<C: Into<ShardCell>>(
+    /// What is counted by reason: one number of all shards for each.
+    fn reasons<R: Copy + Into<ShardCell>>(
         &self,
         name: &str,
-        label: &str,
-        cells: impl IntoIterator<Item = (&'static str, C)>,
+        reasons: &[R],
+        label: impl Fn(R) -> &'static str,
         out: &mut String,
     ) {
-        for (word, cell) in cells {
-            text::sample(out, name, &Labels::new().with(label, word), self.sum(cell));
+        for &reason in reasons {
+            let labels = Labels::new().with("reason", label(reason));
+            text::sample(out, name, &labels, self.sum(reason));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The watch on real files, with the addresses of this machine only.
 
 use super::*;
+use crate::admission::key::KeyDigest;
 use crate::control::fetch::tests::answer;
 use crate::control::fetch::tests::serve;
 use std::fs;
@@ -104,6 +105,46 @@ fn a_key_file_is_watched_too_and_its_key_is_never_shown() {
         let state = watch.remote().state();
         assert_eq!(state.history[1].changes, ["upstream \"u\": the key's value has changed"]);
         assert!(!format!("{state:?}").contains("second-key"));
+    });
+}
+
+#[test]
+fn key_files_and_lists_of_addresses_are_watched() {
+    on_runtime(async {
+        let folder = Folder::new("lists");
+        fs::create_dir_all(folder.0.join("keys")).unwrap();
+        let key = |id: &str| {
+            let digest = KeyDigest::of(id.as_bytes()).to_hex();
+            format!("{{\"sha256\":\"{digest}\",\"tenant\":\"acme\",\"id\":\"{id}\"}}\n")
+        };
+        folder.write("keys/a.jsonl", &key("one"));
+        folder.write("allow.txt", "10.0.0.0/8\n");
+        let listen = "[listen]\naddresses = { allow_file = \"allow.txt\" }\n";
+        let text = format!("{listen}{GOOD}[keys]\npath = \"keys\"\n[[tenant]]\nname = \"acme\"\n");
+        let (mut watch, _) = start(folder.write("a.toml", &text)).await;
+        let found = |watch: &Watch, id: &str| watch.snapshot().keys.find(id.as_bytes()).is_some();
+        assert!(found(&watch, "one") && !found(&watch, "two"));
+
+        folder.write("keys/b.jsonl", &key("two"));
+        turn_until(&mut watch, |state| state.snapshot.number == 2).await;
+        assert!(found(&watch, "one") && found(&watch, "two"), "a file that was not there before");
+        fs::remove_file(folder.0.join("keys/a.jsonl")).unwrap();
+        turn_until(&mut watch, |state| state.snapshot.number == 3).await;
+        assert!(!found(&watch, "one"), "a key is revoked by taking it out");
+
+        folder.write("keys/b.jsonl", &format!("{}{{\"sha256\":\"rw_secret\"}}\n", key("two")));
+        turn_until(&mut watch, |state| state.reload_failures == 1).await;
+        assert!(found(&watch, "two"), "a wrong file changes nothing");
+        assert!(!format!("{:?}", watch.remote().state().last_errors).contains("rw_secret"));
+
+        folder.write("keys/b.jsonl", &key("two"));
+        let keys = Arc::clone(&watch.snapshot().keys);
+        folder.write("allow.txt", "10.0.0.0/8\n192.168.0.0/16\n");
+        turn_until(&mut watch, |state| state.is_last_reload_successful).await;
+        let snapshot = watch.snapshot();
+        let allowed = snapshot.admission.listen.addresses.as_ref().unwrap();
+        assert!(allowed.verdict("192.168.1.1".parse().unwrap()).is_allowed());
+        assert!(Arc::ptr_eq(&keys, &snapshot.keys), "what has not changed is not built again");
     });
 }
 
