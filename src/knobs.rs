@@ -160,9 +160,9 @@ impl Knobs {
         part + part / 2 + 64
     }
 
-    /// Whether one table of `open_files` descriptors is too small for all shards together.
+    /// Whether one table of `open_files` descriptors is too small for all shards together, so that each must have its own.
     #[must_use]
-    pub fn wants_own_file_tables(&self, open_files: u64) -> bool {
+    pub fn needs_own_file_tables(&self, open_files: u64) -> bool {
         self.streams_max * 2 + RESERVED_FILES > open_files
     }
 }
@@ -198,7 +198,7 @@ mod tests {
         let knobs = read(&[]).unwrap();
         assert_eq!(knobs.shards, [Some(0), Some(1), Some(4)]);
         assert_eq!(knobs.streams_max, 9_872);
-        assert!(!knobs.wants_own_file_tables(20_000));
+        assert!(!knobs.needs_own_file_tables(20_000));
         assert_eq!(knobs.drain, Duration::from_secs(30));
         assert_eq!(knobs.requests_max, knobs.connections_max());
         assert_eq!(knobs.held_bytes_max, 1 << 30);
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn more_streams_than_one_table_holds_want_tables_of_their_own() {
         let knobs = read(&[("RINGWAY_STREAMS_MAX", "15000")]).unwrap();
-        assert!(knobs.wants_own_file_tables(20_000));
+        assert!(knobs.needs_own_file_tables(20_000));
         assert!(knobs.connections_max() >= 7_500);
     }
 

@@ -168,7 +168,7 @@ impl Wired {
             outboxes.push(near.into_raw_fd());
             inboxes.push(far);
         }
-        let has_own_table = knobs.wants_own_file_tables(open_files);
+        let needs_own_file_table = knobs.needs_own_file_tables(open_files);
         let useless = useless(&inboxes, &inlets);
         let mut setups = Vec::new();
         let mut ends = Vec::new();
@@ -192,7 +192,8 @@ impl Wired {
                 held_bytes_max: usize::try_from(knobs.held_bytes_max).unwrap_or(usize::MAX),
                 queue_max: usize::try_from(knobs.queue_max).unwrap_or(usize::MAX),
                 socket_bytes: knobs.socket_bytes,
-                own_file_table: has_own_table.then(|| useless_for(&useless, index)),
+                needs_own_file_table,
+                useless: useless_for(&useless, index),
                 built,
                 first_bound,
             });
@@ -221,7 +222,7 @@ fn log_knobs(knobs: &Knobs, open_files: u64) {
         held_bytes_max = knobs.held_bytes_max,
         queue_max = knobs.queue_max,
         open_files,
-        own_file_tables = knobs.wants_own_file_tables(open_files),
+        needs_own_file_tables = knobs.needs_own_file_tables(open_files),
         wake_us = knobs.wake_us,
         drain_seconds = knobs.drain.as_secs(),
         "starting"

@@ -62,7 +62,8 @@ listening() {
 }
 
 start_mock() {
-    "$bin/ringway-loadtest" mock --cpu "$client_cpu" --listen 127.0.0.1:18001 >"$run/mock.log" 2>&1 &
+    # Each event at its own time, as independent model servers write; with ticks they would come in bursts.
+    "$bin/ringway-loadtest" mock --cpu "$client_cpu" --listen 127.0.0.1:18001 --tick-us "${TICK_US:-0}" >"$run/mock.log" 2>&1 &
     mock=$! && started+=("$mock") && disown
     listening 18001 mock
 }
@@ -169,6 +170,8 @@ machine=$(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | tr -cs 'A-Za-z0-9'
 commit=$(git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 mkdir -p "$root/bench/results"
 result="$root/bench/results/$machine-$commit.json"
-[ "$kind" = full ] && [ $# -eq 0 ] || result="$run/result.json"
+[ "$kind" = full ] || result="${result%.json}-quick.json"
+# Part of the rows is a look, no result.
+[ ${#rows[@]} -eq 5 ] || result="$run/result.json"
 python3 "$here/table.py" "$run" "$kind" "$(nginx -v 2>&1 | sed 's,.*/,,')" \
     "$(haproxy -v | sed -n '1s/.*version \([0-9.]*\).*/\1/p')" "$result"

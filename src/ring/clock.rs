@@ -15,7 +15,6 @@ use std::task::Context;
 use std::task::Poll;
 use std::task::Waker;
 use std::time::Duration;
-use std::time::Instant;
 
 use crate::ring::stream::Readiness;
 use crate::ring::task;
@@ -25,14 +24,7 @@ use crate::units::Moment;
 /// The time now, on the system's monotonic clock: the same for every thread and process of the host.
 #[must_use]
 pub fn now() -> Moment {
-    CLOCK.with(|clock| {
-        let (zero, base) = clock.get().unwrap_or_else(|| {
-            let read = (Instant::now(), monotonic_nanos());
-            clock.set(Some(read));
-            read
-        });
-        Moment::from_nanos(base).after(zero.elapsed())
-    })
+    Moment::from_nanos(monotonic_nanos())
 }
 
 /// A time of this turn: as good as [`now`] where a millisecond does not matter, and read once per turn.
@@ -52,11 +44,13 @@ pub(super) fn forget_recent() {
 
 thread_local! {
     static RECENT: Cell<Option<Moment>> = const { Cell::new(None) };
-    static CLOCK: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
     static TIMERS: Cell<Timers> = const { Cell::new(Timers::new()) };
 }
 
-#[allow(unsafe_code, reason = "the clock's zero is not to be had from std")]
+#[allow(
+    unsafe_code,
+    reason = "the clock's zero is not to be had from std; and a request reads the clock ten times"
+)]
 fn monotonic_nanos() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: time is live; the clock exists on every Linux.

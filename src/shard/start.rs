@@ -87,8 +87,10 @@ pub struct Setup {
     pub steps: &'static [Factory],
     /// What the kernel may hold for one direction of a connection, in bytes; 0: the system's choice.
     pub socket_bytes: u32,
-    /// Whether it gets a file table of its own, and which descriptors it then has no use for.
-    pub own_file_table: Option<Vec<RawFd>>,
+    /// Whether it cannot do without a file table of its own: one for all would be too small.
+    pub needs_own_file_table: bool,
+    /// Descriptors that it has no use for in a table of its own.
+    pub useless: Vec<RawFd>,
     /// Where every shard waits until all have built their rings: a table of its own comes after that.
     pub built: &'static Barrier,
     /// The address on which shard 0 listens: where the config leaves the port to the system (0), it is the one for all.
@@ -123,11 +125,13 @@ pub fn run(setup: Setup, started: mpsc::Sender<Started>) {
         Ok(ring) => ring,
         Err(error) => return tell(Err(format!("cannot build an event loop: {error}"))),
     };
-    if let Some(useless) = &setup.own_file_table {
-        if let Err(error) = limits::own_file_table() {
+    // Calls on descriptors cost less where no other thread shares the table, so every shard asks for one.
+    match limits::own_file_table() {
+        Ok(()) => limits::close_copies_here(&setup.useless),
+        Err(error) if setup.needs_own_file_table => {
             return tell(Err(format!("cannot get a file table of its own: {error}")));
         }
-        limits::close_here(useless);
+        Err(error) => tracing::info!(shard = id.0, %error, "no file table of its own"),
     }
     let driver = ring.driver();
     let Err(error) = ring.run(serve(setup, driver, started.clone()));

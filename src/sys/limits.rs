@@ -4,6 +4,8 @@
 use std::io;
 use std::os::fd::RawFd;
 
+use crate::sys::socket;
+
 /// Raises the soft limit on open files to the hard one and returns it.
 ///
 /// # Errors
@@ -56,13 +58,20 @@ pub fn own_file_table() -> io::Result<()> {
     Ok(())
 }
 
-/// Closes descriptors in the calling thread's own table that it has no use for.
-pub fn close_here(descriptors: &[RawFd]) {
-    for &fd in descriptors {
+/// Closes in the calling thread's own table what it has no use for: the given descriptors, and the copies of all
+/// internet sockets. These belong to other threads; while a copy lives, closing one there would not reach the peer.
+pub fn close_copies_here(descriptors: &[RawFd]) {
+    let sockets = (FIRST_FD..COPIES_MAX).filter(|&fd| socket::is_internet(fd));
+    for fd in descriptors.iter().copied().chain(sockets) {
         // SAFETY: the caller has a table of its own (own_file_table), in which these are unused copies.
         unsafe { libc::close(fd) };
     }
 }
+
+/// The first descriptor that is not standard input, output or error.
+const FIRST_FD: RawFd = 3;
+/// Descriptors looked at for copies of sockets: more than a process has open that serves nobody yet.
+const COPIES_MAX: RawFd = 4096;
 
 /// Lets sleeps of the calling thread end within a microsecond of their time instead of 50.
 pub fn precise_sleep() {

@@ -206,6 +206,18 @@ pub fn remote_address(fd: RawFd) -> io::Result<SocketAddr> {
     Ok(address_of(&storage))
 }
 
+/// Whether a descriptor is a socket of the internet, connected or not.
+#[must_use]
+pub fn is_internet(fd: RawFd) -> bool {
+    // SAFETY: all zeroes is a valid sockaddr_storage.
+    let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    let mut len = socklen::<libc::sockaddr_storage>();
+    // SAFETY: storage and len are live and len is the size of storage; fd need not be a socket, nor open.
+    let named = unsafe { libc::getsockname(fd, (&raw mut storage).cast(), &raw mut len) };
+    let families = [family(libc::AF_INET), family(libc::AF_INET6)];
+    named == 0 && families.contains(&storage.ss_family)
+}
+
 /// A counter that one thread raises and another waits for (eventfd).
 ///
 /// # Errors
@@ -435,6 +447,17 @@ mod tests {
         assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 0) }, 1);
         let empty = recv_descriptor(far.as_raw_fd()).unwrap_err();
         assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn only_internet_sockets_are_taken_for_such() {
+        let (near, _far) = descriptor_channel().unwrap();
+        let event = eventfd().unwrap();
+        let listener = listen("127.0.0.1:0".parse().unwrap(), false, 8).unwrap();
+        assert!(is_internet(listener.as_raw_fd()));
+        assert!(
+            !is_internet(near.as_raw_fd()) && !is_internet(event.as_raw_fd()) && !is_internet(-1)
+        );
     }
 
     #[test]

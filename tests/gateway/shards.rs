@@ -143,7 +143,7 @@ fn own_file_tables_hold_more_than_the_limit() {
         .shell("ulimit -n 400")
         .variable("RINGWAY_STREAMS_MAX", "300")
         .start();
-    assert!(gateway.log().contains("own_file_tables=true"), "{}", gateway.log());
+    assert!(gateway.log().contains("needs_own_file_tables=true"), "{}", gateway.log());
     let mut pairs = Vec::new();
     for number in 0..300 {
         let mut client = gateway.client();
