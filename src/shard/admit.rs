@@ -36,7 +36,8 @@ use crate::shard::grant::Grant;
 use crate::shard::plan;
 use crate::shard::plan::Look;
 use crate::shard::plan::Plan;
-use crate::shard::plan::Refusal;
+use crate::shard::refusal;
+use crate::shard::refusal::Refusal;
 use crate::shard::waiting;
 use crate::units::ModelId;
 use crate::units::QuotaId;
@@ -81,7 +82,7 @@ pub(super) fn look(shard: &Shard, head: &RequestHead<'_, '_>, peer: IpAddr) -> K
         let entered = shard.state.with(|own| {
             let now_unix_ms = own.unix_ms(clock::recent());
             admission::enter(table, keys, &mut own.memory, &head, now_unix_ms, |_| ())
-                .map_err(|why| plan::not_admitted(why, own.memory.steps.take_answer()))
+                .map_err(|why| refusal::not_admitted(why, own.memory.steps.take_answer()))
         });
         match entered {
             Ok(entered) => caller = entered,
@@ -107,7 +108,7 @@ pub(super) fn signed(
     digest: Option<BodyDigest>,
 ) -> Result<(), Box<Refusal>> {
     let Some(signature) = caller.signature.as_deref() else { return Ok(()) };
-    let refuse = |why| Err(plan::not_admitted(why, None));
+    let refuse = |why| Err(refusal::not_admitted(why, None));
     if let (Some(expected), Some(digest)) = (&signature.digest, digest) {
         let mut room = [0; DIGEST_BYTES_MAX];
         if !expected.matches(digest.finish(&mut room)) {
@@ -160,7 +161,7 @@ pub(super) async fn admit<'w>(
             WhenFull::Reject => return Err(spoken(limited(&full)).into()),
         }
     }
-    Err(spoken(plan::not_admitted(admission::Refusal::RequestsLimited, None)).into())
+    Err(spoken(refusal::not_admitted(admission::Refusal::RequestsLimited, None)).into())
 }
 
 impl<'w> Asking<'_, 'w> {
@@ -173,7 +174,7 @@ impl<'w> Asking<'_, 'w> {
         let snapshot = &self.world.snapshot;
         let (table, keys) = (&snapshot.admission, &snapshot.keys);
         admission::authorize(table, keys, &grant.caller, self.address, plan.model, |_| ())
-            .map_err(|why| plan::not_admitted(why, None))?;
+            .map_err(|why| refusal::not_admitted(why, None))?;
         for late in admission::late(table, &grant.caller, plan.model) {
             match late {
                 Late::Normalize => plan.normalize(snapshot, self.request.body())?,
@@ -212,7 +213,7 @@ impl<'w> Asking<'_, 'w> {
             return Ok([None; 3]);
         }
         let Some(first) = self.shard.book.subject(claims.subject, clock::recent()) else {
-            return Err(plan::not_admitted(admission::Refusal::SubjectsFull, None));
+            return Err(refusal::not_admitted(admission::Refusal::SubjectsFull, None));
         };
         let mut places = first.0..;
         Ok(claims.rules.map(|rule| {
@@ -231,7 +232,7 @@ impl<'w> Asking<'_, 'w> {
             self.shard.state.with(|own| {
                 let caller = &mut grant.caller;
                 admission::ask(table, keys, &mut own.memory, caller, &head, ask, step)
-                    .map_err(|why| plan::not_admitted(why, own.memory.steps.take_answer()))
+                    .map_err(|why| refusal::not_admitted(why, own.memory.steps.take_answer()))
             })
         })
     }
@@ -271,7 +272,7 @@ pub(super) fn limited(full: &Full) -> Box<Refusal> {
         Kind::Tokens => admission::Refusal::TokensLimited,
         Kind::Concurrency => admission::Refusal::ConcurrencyLimited,
     };
-    let mut refusal = plan::not_admitted(why, None);
+    let mut refusal = refusal::not_admitted(why, None);
     tell_limit(&mut refusal, full);
     refusal
 }

@@ -13,7 +13,7 @@ use crate::relay::response::Response;
 use crate::ring::clock;
 use crate::shard::Shard;
 use crate::shard::plan::Plan;
-use crate::shard::plan::Refusal;
+use crate::shard::refusal::Refusal;
 use crate::shard::request::Fate;
 use crate::snapshot::Snapshot;
 use crate::units::Moment;

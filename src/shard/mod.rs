@@ -7,6 +7,7 @@ mod drain;
 mod entry;
 mod grant;
 mod plan;
+mod refusal;
 mod request;
 mod state;
 mod start;

@@ -26,7 +26,8 @@ use crate::shard::plan;
 use crate::shard::plan::Decision;
 use crate::shard::plan::Goal;
 use crate::shard::plan::Plan;
-use crate::shard::plan::Refusal;
+use crate::shard::refusal;
+use crate::shard::refusal::Refusal;
 use crate::wire::head::BodyLength;
 use crate::wire::head::Method;
 use crate::wire::head::Version;
@@ -153,7 +154,9 @@ async fn arrive<'w>(
     let request = match incoming::body(client, buffers, limits, outline, digest.as_mut()).await {
         Ok(request) => request,
         Err(trouble) => {
-            let Some(refusal) = plan::trouble(&trouble, limits) else { return Err(Ending::Gone) };
+            let Some(refusal) = refusal::trouble(&trouble, limits) else {
+                return Err(Ending::Gone);
+            };
             buffers.release(&mut client.input);
             return Err(Ending::Refused(refusal.spoken(goal.dialect()), false));
         }
@@ -179,7 +182,7 @@ async fn route<'w>(
             return Err(Ending::Said(Cow::Borrowed(&snapshot.model(id).description)));
         }
         Decision::DescribeModel(id) => {
-            return Err(plan::unknown_model(snapshot, &snapshot.model(id).name).into());
+            return Err(refusal::unknown_model(snapshot, &snapshot.model(id).name).into());
         }
     };
     match admit::admit(asking, grant, &mut plan, client).await {
@@ -266,7 +269,7 @@ impl Speaker<'_> {
         }
         let (id, is_keep_alive) = (entry.id(), self.may_persist());
         let reply = Reply {
-            retry_after: (fault.status() == 503).then_some(plan::RETRY_AFTER_SECONDS),
+            retry_after: (fault.status() == 503).then_some(refusal::RETRY_AFTER_SECONDS),
             is_exhausted: true,
             fields: plan.fields.as_deref().unwrap_or_default(),
             ..self.reply(fault.status(), &id, is_keep_alive)
@@ -320,7 +323,7 @@ pub(super) async fn reject(
     world: &World,
     trouble: &incoming::Trouble,
 ) -> Fate {
-    let Some(refusal) = plan::trouble(trouble, world.limits()) else { return Fate::Cut };
+    let Some(refusal) = refusal::trouble(trouble, world.limits()) else { return Fate::Cut };
     let mut entry = Entry::begin(shard, None, client.address);
     entry.note_malformed();
     let outline = Outline {

@@ -20,8 +20,8 @@ use crate::shard::admit::Asking;
 use crate::shard::admit::Denied;
 use crate::shard::grant::Full;
 use crate::shard::grant::Grant;
-use crate::shard::plan;
 use crate::shard::plan::Plan;
+use crate::shard::refusal;
 use crate::units::Moment;
 use crate::wire::head::Version;
 
@@ -93,7 +93,7 @@ pub(super) async fn for_turn<'w>(
 ) -> Result<(), Denied> {
     let dialect = plan.dialect;
     let refused = |why| {
-        let mut refusal = plan::not_admitted(why, None).spoken(dialect);
+        let mut refusal = refusal::not_admitted(why, None).spoken(dialect);
         admit::tell_limit(&mut refusal, &full);
         Denied::Refused(refusal)
     };
