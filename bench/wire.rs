@@ -140,6 +140,7 @@ fn relayed(harness: &mut Harness) {
         request_id: *b"0123456789abcdef0123456789abcdef",
         fields: None,
         meters_usage: false,
+        keeps_events: false,
         drops_usage_event: false,
     };
     let whole = [ANSWER, &[b'x'; 1024]].concat();

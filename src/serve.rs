@@ -115,6 +115,7 @@ pub fn serve_with(
     let Wired { setups, ends, publisher } = wired;
     let options = control::Options {
         source,
+        steps: steps.iter().map(|step| step.name().to_owned()).collect(),
         admin: None,
         shards: ends,
         publisher,

@@ -236,6 +236,26 @@ fn parsed<L>(
     Ok(Some((outline, look(&head))))
 }
 
+/// The whole request, if it has arrived with its head and its length was announced: what [`body`] would return, without the
+/// room that waiting takes.
+pub fn whole(
+    client: &mut Client,
+    buffers: &Buffers,
+    limits: &Limits,
+    outline: &Outline,
+    digest: Option<&mut BodyDigest>,
+) -> Option<Incoming> {
+    let whole = outline.whole_bytes();
+    let length = whole.checked_sub(outline.head_bytes)?;
+    if length > limits.body_bytes_max || client.input.len() < whole {
+        return None;
+    }
+    if let Some(digest) = digest {
+        digest.update(at(client.input.filled(), &(outline.head_bytes..whole)));
+    }
+    Some(taken(client, buffers, outline, whole))
+}
+
 /// Waits for the body of a request and takes the whole request out of the client's input. The content runs through
 /// `digest` as it arrives.
 ///
@@ -262,6 +282,17 @@ pub async fn body(
     }
 }
 
+/// Takes a request out of the client's input, all of which has arrived.
+fn taken(client: &mut Client, buffers: &Buffers, outline: &Outline, whole: usize) -> Incoming {
+    let mut bytes = std::mem::take(&mut client.input);
+    if bytes.len() > whole {
+        let next = bytes.filled().get(whole..).unwrap_or_default();
+        buffers.append(&mut client.input, next);
+        bytes.truncate(whole);
+    }
+    Incoming { bytes, head_bytes: outline.head_bytes }
+}
+
 async fn exact(
     client: &mut Client,
     buffers: &Buffers,
@@ -286,13 +317,7 @@ async fn exact(
         }
         more(client, buffers, limits).await?;
     }
-    let mut bytes = std::mem::take(&mut client.input);
-    if bytes.len() > whole {
-        let next = bytes.filled().get(whole..).unwrap_or_default();
-        buffers.append(&mut client.input, next);
-        bytes.truncate(whole);
-    }
-    Ok(Incoming { bytes, head_bytes: outline.head_bytes })
+    Ok(taken(client, buffers, outline, whole))
 }
 
 async fn chunked(

@@ -69,6 +69,8 @@ pub struct ShardEnd {
 pub struct Options {
     /// Where the config comes from.
     pub source: Source,
+    /// Names of the embedder's steps, by their numbers.
+    pub steps: Vec<String>,
     /// The admin listener's address, instead of the configured one.
     pub admin: Option<SocketAddr>,
     /// One for each shard, in their order.
@@ -171,7 +173,7 @@ pub fn run(options: Options) -> ExitReason {
 }
 
 async fn control(options: Options) -> ExitReason {
-    let Options { source, admin, shards, publisher, drain, commands, ready } = options;
+    let Options { source, steps, admin, shards, publisher, drain, commands, ready } = options;
     let mut tasks = JoinSet::new();
     let mut orders = match orders(commands, &mut tasks) {
         Ok(orders) => orders,
@@ -183,7 +185,7 @@ async fn control(options: Options) -> ExitReason {
     let shared = Shared::new(State::new(pages, publisher));
     let publishing = shared.clone();
     let started = tokio::select! {
-        started = Watch::start(source, move |snapshot| publishing.lock().publish(snapshot)) => started,
+        started = Watch::start(source, steps, move |snapshot| publishing.lock().publish(snapshot)) => started,
         () = end(&mut orders) => return ExitReason::Stopped,
     };
     let mut watch = match started {

@@ -75,6 +75,7 @@ fn start_with(source: Source, drain: Duration) -> (Running, Vec<Shard>) {
     let (told, ready) = channel::channel();
     let options = Options {
         source,
+        steps: Vec::new(),
         admin: None,
         shards: ends,
         publisher,
@@ -269,6 +270,7 @@ fn a_head_that_does_not_end_costs_nobody_anything() {
 fn what_keeps_control_from_beginning_is_said() {
     let options = |config: &str, admin| Options {
         source: Source::BuiltIn(config.to_owned()),
+        steps: Vec::new(),
         admin,
         shards: Vec::new(),
         publisher: publish::channel(0).unwrap().0,

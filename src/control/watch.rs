@@ -134,6 +134,7 @@ impl Watch {
     /// All that is wrong with the config.
     pub async fn start(
         source: Source,
+        steps: Vec<String>,
         publish: impl Fn(Arc<Snapshot>) + Send + 'static,
     ) -> Result<Self, Vec<Error>> {
         let mut ledger = Ledger::default();
@@ -144,6 +145,7 @@ impl Watch {
         resolver.want(&file, Instant::now());
         resolver.refresh(Instant::now()).await;
         world.addresses = resolver.addresses();
+        world.steps = steps;
         let mut key_sets = KeySets::new();
         key_sets.want(&file, &world, Instant::now());
         key_sets.first(FIRST_WAIT, Instant::now).await;
@@ -313,7 +315,9 @@ impl Watch {
         self.resolver.refresh(now).await;
         self.key_sets.want(&file, &world, now);
         self.key_sets.first(FIRST_WAIT, Instant::now).await;
-        let mut world = World { addresses: self.resolver.addresses(), ..world };
+        let addresses = self.resolver.addresses();
+        let steps = self.world.steps.clone();
+        let mut world = World { addresses, steps, ..world };
         world.jwks.extend(self.key_sets.texts());
         let number = lock(&self.state).snapshot.number + 1;
         let built = build(&file, &world, &mut self.ledger, number);

@@ -61,13 +61,15 @@ pub struct Exchange<'e> {
     /// The shard's buffers.
     pub buffers: &'e Buffers,
     /// When it must be where.
-    pub deadlines: Deadlines,
+    pub deadlines: &'e Deadlines,
     /// When the request had arrived, if the client is to be told where its time went.
     pub arrived: Option<Moment>,
     /// How far it came.
     pub progress: &'e mut Progress,
     /// The response.
     pub response: &'e mut Response,
+    /// Who wants to be told of each read of the response, once it was passed on.
+    pub observer: Option<&'e dyn Fn(&mut Response)>,
 }
 
 /// What a wait ended with.
@@ -193,6 +195,9 @@ impl Exchange<'_> {
                 self.response.feed(read, buffers, out).map_err(|_| Fault::UpstreamMalformed)
             };
             self.send_down(out)?;
+            if let Some(observe) = self.observer {
+                observe(self.response);
+            }
             if is_first {
                 self.progress.first_passing = clock::now().since(began);
             }

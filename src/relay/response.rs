@@ -51,9 +51,26 @@ pub struct Asked {
     pub fields: Option<Box<[u8]>>,
     /// Whether the tokens that the response says it was are wanted. Those of a compressed response are not read.
     pub meters_usage: bool,
+    /// Whether each event is wanted by itself, as it went down: [`Response::take_seen`] has them.
+    pub keeps_events: bool,
     /// Whether the event that says the usage of a stream and nothing else stays here: the client did not ask for it,
     /// the gateway did. One larger than [`EVENT_BYTES_HELD_MAX`] is none.
     pub drops_usage_event: bool,
+}
+
+/// Whole events, one after the other.
+#[derive(Debug, Default)]
+pub struct Seen {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Seen {
+    /// The events one by one.
+    pub fn events(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = [0].into_iter().chain(self.ends.iter().copied());
+        starts.zip(&self.ends).filter_map(|(start, end)| self.bytes.get(start..*end))
+    }
 }
 
 /// How the body goes down.
@@ -76,6 +93,8 @@ pub struct Response {
     scanner: Option<Scanner>,
     /// In a box: most responses are not metered, and an open stream must not pay for the room it takes.
     meter: Option<Box<Meter>>,
+    /// Events that went down and were not taken yet, where they are wanted.
+    seen: Option<Box<Seen>>,
     interim_heads: u8,
     timing: Option<(Duration, Duration)>,
     /// The last event that went down is not whole: it was too large to be held back.
@@ -98,6 +117,7 @@ impl Response {
     pub fn new(asked: Asked) -> Self {
         Self {
             is_client_reusable: asked.is_keep_alive,
+            seen: asked.keeps_events.then(Box::default),
             asked,
             search: HeadSearch::for_response(),
             held: Buffer::default(),
@@ -158,6 +178,12 @@ impl Response {
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         self.meter.as_ref()?.usage()
+    }
+
+    /// The events that went down since this was asked last, where they are wanted. One larger than
+    /// [`EVENT_BYTES_HELD_MAX`] is not among them.
+    pub fn take_seen(&mut self) -> Option<Seen> {
+        self.seen.as_deref_mut().filter(|seen| !seen.ends.is_empty()).map(std::mem::take)
     }
 
     /// Has the head say where the time went: in the gateway until the request had gone up, and at the endpoint.
@@ -413,7 +439,7 @@ impl Response {
             out.extend_from_slice(content);
             return;
         };
-        if self.asked.drops_usage_event {
+        if self.asked.drops_usage_event || self.asked.keeps_events {
             return self.pass_each(content, buffers, out);
         }
         let scan = scanner.feed(content);
@@ -426,25 +452,33 @@ impl Response {
         self.pass_parts(whole, begun, buffers, out);
     }
 
-    /// Events go down one by one, but for that of the usage.
+    /// Events go down one by one, but for that of the usage where it is not wanted.
     fn pass_each(&mut self, content: &[u8], buffers: &Buffers, out: &mut Vec<u8>) {
         let mut rest = content;
-        while let (Some(scanner), Some(meter)) = (&mut self.scanner, &mut self.meter)
+        while let Some(scanner) = &mut self.scanner
             && !rest.is_empty()
         {
             let (length, scan) = scanner.feed_event(rest);
             let (event, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
             rest = after;
-            meter.feed_events(event);
+            let is_usage = self.meter.as_mut().is_some_and(|meter| {
+                meter.feed_events(event);
+                meter.is_usage_event()
+            });
             if scan.boundary.is_none() {
                 self.pass_parts(&[], event, buffers, out);
                 continue;
             }
             // One too large to be held goes down, whether it came in parts or at once.
             let is_held = !self.is_split && self.held.len() + event.len() <= EVENT_BYTES_HELD_MAX;
-            if is_held && meter.is_usage_event() {
+            if is_held && is_usage && self.asked.drops_usage_event {
                 buffers.release(&mut self.held);
             } else {
+                if let Some(seen) = self.seen.as_deref_mut().filter(|_| is_held) {
+                    seen.bytes.extend_from_slice(self.held.filled());
+                    seen.bytes.extend_from_slice(event);
+                    seen.ends.push(seen.bytes.len());
+                }
                 self.note(&scan);
                 self.pass_parts(event, &[], buffers, out);
             }

@@ -47,13 +47,13 @@ use crate::wire::head::RequestHead;
 const DEGRADATIONS_MAX: usize = 8;
 
 /// A request whose head was looked at.
-pub(super) struct Knock {
+pub(super) struct Knock<'s> {
     /// The world it sees from here to the end.
     pub(super) world: Rc<World>,
     /// What the head says.
     pub(super) look: Look,
-    /// Who asks; nobody in particular if it may not enter.
-    pub(super) caller: Caller,
+    /// What it was let in with; nobody in particular asks if it may not enter.
+    pub(super) grant: Grant<'s>,
 }
 
 /// Why a request is not let in.
@@ -71,10 +71,12 @@ impl From<Box<Refusal>> for Denied {
 }
 
 /// Looks at a head: where does it go, and may whoever sent it come in? A shard that is full does not even ask that.
-pub(super) fn look(shard: &Shard, head: &RequestHead<'_, '_>, peer: IpAddr) -> Knock {
+pub(super) fn look<'s>(shard: &'s Shard, head: &RequestHead<'_, '_>, peer: IpAddr) -> Knock<'s> {
     let world = shard.world();
     let mut look = plan::look(head, &world.snapshot.listen, peer);
-    look.goal = look.goal.and_then(|goal| goal.unless(shard.overload(0)));
+    if let Ok(goal) = look.goal {
+        look.goal = goal.unless(shard.overload(0));
+    }
     let mut caller = Caller::default();
     if let Ok(goal) = look.goal {
         let (table, keys) = (&world.snapshot.admission, &world.snapshot.keys);
@@ -89,7 +91,7 @@ pub(super) fn look(shard: &Shard, head: &RequestHead<'_, '_>, peer: IpAddr) -> K
             Err(refusal) => look.goal = Err(refusal.spoken(goal.dialect())),
         }
     }
-    Knock { world, look, caller }
+    Knock { world, look, grant: Grant::new(shard, caller) }
 }
 
 /// The digest that the body of a signed request is compared with, ready to take it in.
@@ -186,7 +188,7 @@ impl<'w> Asking<'_, 'w> {
             }
         }
         if grant.counts_tokens() {
-            plan.meter();
+            plan.meter(self.request.body());
         }
         plan.close_edits(snapshot);
         Ok(Ok(()))
@@ -258,7 +260,7 @@ fn tell(plan: &mut Plan<'_>, standings: &Standings) {
     if !standings.is_empty() {
         let mut lines = Vec::with_capacity(256);
         standings.write(&mut lines);
-        plan.fields = Some(lines.into_boxed_slice());
+        plan.tell(lines.into_boxed_slice());
     }
 }
 

@@ -1,5 +1,6 @@
 //! Attempts at one request: an endpoint, a connection to it, one exchange; and whether there may be another.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::Context;
@@ -8,6 +9,7 @@ use std::task::Poll;
 use crate::accept::client::Client;
 use crate::accept::incoming::Incoming;
 use crate::admission::Caller;
+use crate::admission::step;
 use crate::admission::step::FIELDS_MAX;
 use crate::record::Fault;
 use crate::record::Retry;
@@ -19,6 +21,7 @@ use crate::relay::exchange::Progress;
 use crate::relay::onward;
 use crate::relay::onward::Onward;
 use crate::relay::response::Response;
+use crate::relay::response::Seen;
 use crate::relay::upload::Body;
 use crate::relay::upload::Upload;
 use crate::ring::clock;
@@ -213,14 +216,18 @@ pub(super) async fn run(
         });
     });
     let mut upload = upload.map_err(|_| Fault::UpstreamClosedEarly)?;
+    let (caller, has_told) = (attempts.caller, Cell::new(false));
+    let has_steps = !caller.steps.is_empty();
+    let observe = |response: &mut Response| tell_steps(shard, caller, response, &has_told);
     let mut exchange = Exchange {
         client,
         link: link.link(),
         buffers: &shard.buffers,
-        deadlines: attempts.deadlines,
+        deadlines: &attempts.deadlines,
         arrived: attempts.world.snapshot.listen.server_timing.then_some(attempts.arrived),
         progress: &mut attempts.progress,
         response,
+        observer: has_steps.then_some(&observe),
     };
     exchange.run(&mut upload, request, edits).await?;
     // An answer that came before all of the request was sent: the rest must not be taken for the next request.
@@ -230,6 +237,21 @@ pub(super) async fn run(
         link.retire(Retirement::NotReusable);
     }
     Ok(())
+}
+
+/// Tells the embedder's steps of the head of a response, once, and of each event.
+fn tell_steps(shard: &Shard, caller: &Caller, response: &mut Response, has_told: &Cell<bool>) {
+    shard.state.with(|own| {
+        let steps = &mut own.memory.steps;
+        if response.has_head() && !has_told.replace(true) {
+            let (status, is_stream) = (response.status, response.is_events());
+            let head = step::Response { number: caller.number, status, is_stream };
+            steps.response(caller.steps, &head);
+        }
+        for event in response.take_seen().iter().flat_map(Seen::events) {
+            steps.event(caller.steps, caller.number, event);
+        }
+    });
 }
 
 /// The next endpoint in turn that has an address and was not tried yet.

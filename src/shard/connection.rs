@@ -64,18 +64,18 @@ pub(super) async fn serve(open: Open, connection: OwnedFd, address: IpAddr) {
             break Fate::Linger;
         }
         let peer = client.address;
-        let head = incoming::head(&mut client, &shard.buffers, world.limits(), |head| {
+        let mut head = incoming::head(&mut client, &shard.buffers, world.limits(), |head| {
             // A world that was published while the head was waited for counts for this request already.
             admit::look(&shard, head, peer)
         })
         .await;
         presence.set_idle(false);
-        let fate = match head {
-            Ok((outline, knock)) => request::serve(&shard, &mut client, &outline, knock).await,
+        let fate = match &mut head {
+            Ok((outline, knock)) => request::serve(&shard, &mut client, outline, knock).await,
             // In order: what the client was sent before may still be on its way, and a reset would cut it.
             Err(Trouble::Closed) => break Fate::Linger,
             Err(Trouble::Gone) => break Fate::Cut,
-            Err(trouble) => Box::pin(request::reject(&shard, &mut client, &world, &trouble)).await,
+            Err(trouble) => Box::pin(request::reject(&shard, &mut client, &world, trouble)).await,
         };
         if fate != Fate::KeepAlive {
             break fate;

@@ -107,7 +107,7 @@ impl<'s> Entry<'s> {
     /// It may enter, and it is known where it goes.
     pub(super) fn admitted(&mut self, snapshot: &Snapshot, plan: &Plan<'_>) {
         self.record.lane = Some(snapshot.model(plan.model).lane);
-        self.record.operation = plan.operation;
+        self.record.operation = plan.operation();
         self.record.is_stream = plan.is_stream;
         if plan.is_stream {
             self.is_stream_counted = true;

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::ops::Range;
 
 use crate::accept::incoming::Incoming;
 use crate::accept::overload::Overload;
@@ -46,40 +45,62 @@ pub(super) enum Decision<'w> {
 pub(super) struct Plan<'w> {
     /// The model.
     pub(super) model: ModelId,
-    /// Where its name stands in the body.
-    name: Option<Range<usize>>,
+    /// Where its name stands in the body, which is shorter than 4 GiB: an open stream pays for every byte here.
+    name: Option<(u32, u32)>,
     /// Whether it has another name upstream.
     is_renamed: bool,
-    /// What else changes of the body: nothing, mostly. If anything, the model's name is among it.
-    edits: Vec<Edit<'w>>,
     /// The path to ask for.
     pub(super) path: Cow<'static, str>,
     /// What is asked; none where the body may be any JSON.
     kind: Option<Operation>,
-    /// Name of the operation in metrics.
-    pub(super) operation: &'static str,
     /// Shape of errors.
     pub(super) dialect: Dialect,
     /// Whether a stream was asked for.
     pub(super) is_stream: bool,
     /// The greatest number of tokens that the request allows for the answer.
     max_tokens: Option<u64>,
-    /// What has the model server tell the usage of a stream at its end, where the client has not asked for it.
-    usage_edit: Option<Edit<'static>>,
     /// Whether the usage that the response tells is wanted.
     pub(super) meters_usage: bool,
     /// Whether the event that tells it stays here.
     pub(super) drops_usage_event: bool,
+    /// What policies add; nothing where there are none.
+    added: Option<Box<Policed<'w>>>,
+}
+
+/// What policies add to a plan.
+#[derive(Default)]
+struct Policed<'w> {
+    /// What else changes of the body. If anything, the model's name is among it.
+    edits: Vec<Edit<'w>>,
     /// Whole field lines that tell the client how its limits stand.
-    pub(super) fields: Option<Box<[u8]>>,
+    fields: Option<Box<[u8]>>,
 }
 
 impl<'w> Plan<'w> {
+    /// Name of the operation in metrics.
+    pub(super) fn operation(&self) -> &'static str {
+        self.kind.map_or("invoke", Operation::name)
+    }
+
+    fn added(&mut self) -> &mut Policed<'w> {
+        self.added.get_or_insert_default()
+    }
+
+    /// Has the response tell how the limits stand: whole field lines.
+    pub(super) fn tell(&mut self, fields: Box<[u8]>) {
+        self.added().fields = Some(fields);
+    }
+
+    /// Whole field lines that tell the client how its limits stand.
+    pub(super) fn fields(&self) -> Option<&[u8]> {
+        self.added.as_ref()?.fields.as_deref()
+    }
+
     /// Goes to another model instead, which may do for the same body.
     pub(super) fn turn_to(&mut self, world: &'w Snapshot, model: ModelId) {
         self.model = model;
         self.is_renamed = true;
-        self.edits.clear();
+        self.added = None;
         if self.kind.is_none() {
             self.path = Cow::Owned(path::of_invoke(&world.model(model).upstream_model, None));
         }
@@ -95,16 +116,17 @@ impl<'w> Plan<'w> {
         let Some(parameters) = policy.and_then(|policy| policy.parameters.as_deref()) else {
             return Ok(());
         };
-        let wrong = normalize::normalize(parameters, self.kind, body, &mut self.edits).err();
-        if let Some(why) = wrong {
+        let mut edits = Vec::new();
+        if let Err(why) = normalize::normalize(parameters, self.kind, body, &mut edits) {
             return Err(unfit(&why).spoken(self.dialect));
         }
-        if !self.edits.is_empty() {
+        if !edits.is_empty() {
             // What is reserved for the answer goes by what goes up.
-            edit::sort(&mut self.edits);
+            edit::sort(&mut edits);
             let mut changed = Vec::new();
-            edit::apply(body, &self.edits, &mut changed);
+            edit::apply(body, &edits, &mut changed);
             self.max_tokens = request::peek_any(&changed).map_or(None, |ask| ask.max_tokens);
+            self.added().edits = edits;
         }
         Ok(())
     }
@@ -123,33 +145,42 @@ impl<'w> Plan<'w> {
         u32::try_from(input.saturating_add(output)).unwrap_or(u32::MAX)
     }
 
-    /// Has the usage told and read.
-    pub(super) fn meter(&mut self) {
+    /// Has the usage told and read. A stream of some operations must be asked to tell it at its end.
+    pub(super) fn meter(&mut self, body: &[u8]) {
         self.meters_usage = true;
-        if let Some(edit) = self.usage_edit.take() {
-            self.edits.push(edit);
+        let must_ask = matches!(self.kind, Some(Operation::Chat | Operation::TextCompletion));
+        if self.is_stream
+            && must_ask
+            && let Ok(ask) = request::peek(body)
+            && let Some(edit) = edit::include_usage(&ask)
+        {
+            self.added().edits.push(edit);
             self.drops_usage_event = true;
         }
     }
 
     /// The edits are complete: puts them in order, the model's name among them.
     pub(super) fn close_edits(&mut self, world: &'w Snapshot) {
-        if self.edits.is_empty() {
+        let name = self.name_edit(world);
+        let Some(added) = self.added.as_mut().filter(|added| !added.edits.is_empty()) else {
             return;
-        }
-        self.edits.extend(self.name_edit(world));
-        edit::sort(&mut self.edits);
+        };
+        added.edits.extend(name);
+        edit::sort(&mut added.edits);
     }
 
     /// The model's name, where it has another one upstream.
     pub(super) fn name_edit(&self, world: &'w Snapshot) -> Option<Edit<'w>> {
-        let name = self.name.as_ref().filter(|_| self.is_renamed)?;
-        Some(Edit::new(name.clone(), world.model(self.model).upstream_model_json.as_slice()))
+        let (start, end) = self.name.filter(|_| self.is_renamed)?;
+        Some(Edit::new(
+            start as usize..end as usize,
+            world.model(self.model).upstream_model_json.as_slice(),
+        ))
     }
 
     /// What changes of the body beside the name; if anything, the name is among it.
     pub(super) fn edits(&self) -> &[Edit<'w>] {
-        &self.edits
+        self.added.as_ref().map_or(&[], |added| &added.edits)
     }
 }
 
@@ -266,22 +297,19 @@ fn generate<'w>(
     let name = ask.named_model().map_err(unreadable)?;
     let decoded = name.decode();
     let Some(id) = world.route.pick(&decoded) else { return Err(unknown_model(world, &decoded)) };
-    let tells_usage = matches!(operation, Operation::Chat | Operation::TextCompletion);
+    let place = |at| u32::try_from(at).ok();
     Ok(Decision::Forward(Plan {
         model: id,
-        name: Some(name.span.clone()),
+        name: place(name.span.start).zip(place(name.span.end)),
         is_renamed: *decoded != world.model(id).upstream_model,
-        edits: Vec::new(),
         path: Cow::Borrowed(operation.path()),
         kind: Some(operation),
-        operation: operation.name(),
         dialect: operation.dialect(),
         is_stream: ask.is_stream,
         max_tokens: ask.max_tokens,
-        usage_edit: if tells_usage && ask.is_stream { edit::include_usage(&ask) } else { None },
         meters_usage: false,
         drops_usage_event: false,
-        fields: None,
+        added: None,
     }))
 }
 
@@ -304,16 +332,13 @@ fn invoke<'w>(
         model: id,
         name: None,
         is_renamed: false,
-        edits: Vec::new(),
         path: Cow::Owned(path::of_invoke(&world.model(id).upstream_model, version)),
         kind: None,
-        operation: "invoke",
         dialect: Dialect::OpenAi,
         is_stream: ask.is_stream,
         max_tokens: ask.max_tokens,
-        usage_edit: None,
         meters_usage: false,
         drops_usage_event: false,
-        fields: None,
+        added: None,
     }))
 }

@@ -6,6 +6,7 @@ use crate::accept::client::Client;
 use crate::accept::incoming;
 use crate::accept::incoming::Incoming;
 use crate::accept::incoming::Outline;
+use crate::admission::Caller;
 use crate::llm::dialect::ErrorText;
 use crate::record::Fault;
 use crate::relay::reply;
@@ -25,6 +26,7 @@ use crate::shard::grant::Grant;
 use crate::shard::plan;
 use crate::shard::plan::Decision;
 use crate::shard::plan::Goal;
+use crate::shard::plan::Look;
 use crate::shard::plan::Plan;
 use crate::shard::refusal;
 use crate::shard::refusal::Refusal;
@@ -53,39 +55,45 @@ pub(super) async fn serve(
     shard: &Shard,
     client: &mut Client,
     outline: &Outline,
-    knock: Knock,
+    knock: &mut Knock<'_>,
 ) -> Fate {
-    let Knock { world, look, caller } = knock;
-    let world = &*world;
-    let mut entry = Entry::begin(shard, look.trusted_id, look.client);
-    entry.entered(&world.snapshot, &caller);
-    let mut grant = Grant::new(shard, caller);
-    let speaker = Speaker { shard, outline: *outline, is_keep_alive: outline.is_keep_alive };
+    let mut entry = Entry::begin(shard, knock.look.trusted_id, knock.look.client);
+    entry.entered(&knock.world.snapshot, &knock.grant.caller);
+    let speaker = Speaker { shard, outline, is_keep_alive: outline.is_keep_alive };
+    match pass(&speaker, client, knock, &mut entry).await {
+        Ok(fate) => fate,
+        Err(ending) => Box::pin(speaker.end(client, &mut entry, ending)).await,
+    }
+}
+
+/// The way of a request to a model server, and of its response back.
+async fn pass<'w>(
+    speaker: &Speaker<'_>,
+    client: &mut Client,
+    knock: &'w mut Knock<'_>,
+    entry: &mut Entry<'_>,
+) -> Result<Fate, Ending<'w>> {
+    let Knock { world, look, grant } = knock;
+    let (shard, world, outline) = (speaker.shard, &**world, speaker.outline);
 
     // The body: only if there is somebody to give it to who may come in, and room.
-    let (mut request, goal) =
-        match arrive(shard, world, client, outline, look.goal, &grant, &mut entry).await {
-            Ok(arrived) => arrived,
-            Err(ending) => return Box::pin(speaker.end(client, &mut entry, ending)).await,
-        };
+    let (mut request, goal) = arrive(speaker, world, client, look, grant, entry).await?;
 
     // Route: which model, and what is asked of whom. Admit: may the caller have it, and is as much left of its limits?
     let asking = Asking { shard, world, request: &request, address: look.client };
-    let plan = match route(&asking, goal, &mut grant, client).await {
-        Ok(plan) => plan,
-        Err(ending) => return Box::pin(speaker.end(client, &mut entry, ending)).await,
-    };
+    let plan = route(asking, goal, grant, client).await?;
     entry.admitted(&world.snapshot, &plan);
 
     // Balance, upstream, relay: until it works, or may not be tried again.
     let body_bytes = request.body().len();
     let mut attempts = Attempts::new(shard, world, &plan, &grant.caller, entry.arrived());
-    let mut response = speaker.response(&plan, &entry);
+    let mut response = speaker.response(&plan, &grant.caller, entry);
     let outcome = loop {
-        let outcome =
-            attempt::run(&mut attempts, client, &mut request, &mut response, &mut entry).await;
+        let outcome = attempt::run(&mut attempts, client, &mut request, &mut response, entry).await;
         match outcome {
-            Err(fault) if attempts.may_repeat(fault) => response = speaker.response(&plan, &entry),
+            Err(fault) if attempts.may_repeat(fault) => {
+                response = speaker.response(&plan, &grant.caller, entry);
+            }
             outcome => break outcome,
         }
     };
@@ -99,15 +107,15 @@ pub(super) async fn serve(
         grant.settle(tokens.sum());
     }
     grant.ended(response.status, outcome.err().map(Fault::label));
-    match outcome {
+    Ok(match outcome {
         Ok(()) if response.is_client_reusable() => Fate::KeepAlive,
         Ok(()) if !outline.is_keep_alive && client.input.is_empty() => Fate::Close,
         Ok(()) => Fate::Linger,
         Err(fault) if progress.has_answered => {
             Box::pin(attempts.break_off(client, &mut response, fault)).await
         }
-        Err(fault) => Box::pin(speaker.apologise(client, &plan, &entry, fault)).await,
-    }
+        Err(fault) => Box::pin(speaker.apologise(client, &plan, entry, fault)).await,
+    })
 }
 
 /// Why a request goes to no model server.
@@ -128,35 +136,30 @@ impl From<Box<Refusal>> for Ending<'_> {
 
 /// Waits for the body of a request that may enter, by its head; a signed one must be the one that was signed.
 async fn arrive<'w>(
-    shard: &Shard,
+    speaker: &Speaker<'_>,
     world: &'w World,
     client: &mut Client,
-    outline: &Outline,
-    goal: Result<Goal, Box<Refusal>>,
+    look: &mut Look,
     grant: &Grant<'_>,
     entry: &mut Entry<'_>,
 ) -> Result<(Incoming, Goal), Ending<'w>> {
-    let overload = shard.overload(outline.missing_bytes(client.input.len()));
-    let goal = match goal.and_then(|goal| goal.unless(overload)) {
-        Ok(goal) => goal,
-        Err(refusal) => {
-            let has_body = client.input.len() >= outline.whole_bytes();
-            if has_body {
-                client.input.consume(outline.whole_bytes());
-                shard.buffers.release_if_empty(&mut client.input);
-            }
-            return Err(Ending::Refused(refusal, has_body));
-        }
-    };
+    let (shard, outline) = (speaker.shard, speaker.outline);
+    // Nobody looks at it again.
+    let goal = std::mem::replace(&mut look.goal, Ok(Goal::Other));
+    let goal = wanted(shard, client, outline, goal)
+        .map_err(|(refusal, has_body)| Ending::Refused(refusal, has_body))?;
     let has_waited = client.input.len() < outline.whole_bytes();
     let (limits, buffers) = (world.limits(), &shard.buffers);
     let mut digest = admit::digest(&grant.caller);
-    let request = match incoming::body(client, buffers, limits, outline, digest.as_mut()).await {
+    let arrived = match incoming::whole(client, buffers, limits, outline, digest.as_mut()) {
+        Some(request) => Ok(request),
+        // Boxed: most bodies come with their heads, and an open stream must not pay for the room the wait takes.
+        None => Box::pin(incoming::body(client, buffers, limits, outline, digest.as_mut())).await,
+    };
+    let request = match arrived {
         Ok(request) => request,
         Err(trouble) => {
-            let Some(refusal) = refusal::trouble(&trouble, limits) else {
-                return Err(Ending::Gone);
-            };
+            let refusal = refusal::trouble(&trouble, limits).ok_or(Ending::Gone)?;
             buffers.release(&mut client.input);
             return Err(Ending::Refused(refusal.spoken(goal.dialect()), false));
         }
@@ -167,9 +170,27 @@ async fn arrive<'w>(
     Ok((request, goal))
 }
 
+/// Whether the body is worth waiting for; if not, and it is there already, it is thrown away.
+fn wanted(
+    shard: &Shard,
+    client: &mut Client,
+    outline: &Outline,
+    goal: Result<Goal, Box<Refusal>>,
+) -> Result<Goal, (Box<Refusal>, bool)> {
+    let overload = shard.overload(outline.missing_bytes(client.input.len()));
+    goal.and_then(|goal| goal.unless(overload)).map_err(|refusal| {
+        let has_body = client.input.len() >= outline.whole_bytes();
+        if has_body {
+            client.input.consume(outline.whole_bytes());
+            shard.buffers.release_if_empty(&mut client.input);
+        }
+        (refusal, has_body)
+    })
+}
+
 /// Finds out which model is asked and how, and whether its caller may have it now.
 async fn route<'w>(
-    asking: &Asking<'_, 'w>,
+    asking: Asking<'_, 'w>,
     goal: Goal,
     grant: &mut Grant<'_>,
     client: &mut Client,
@@ -185,7 +206,7 @@ async fn route<'w>(
             return Err(refusal::unknown_model(snapshot, &snapshot.model(id).name).into());
         }
     };
-    match admit::admit(asking, grant, &mut plan, client).await {
+    match admit::admit(&asking, grant, &mut plan, client).await {
         Ok(()) => Ok(plan),
         Err(Denied::Gone) => Err(Ending::Gone),
         Err(Denied::Refused(refusal)) => Err(refusal.into()),
@@ -195,7 +216,7 @@ async fn route<'w>(
 /// Who speaks for the gateway itself.
 struct Speaker<'s> {
     shard: &'s Shard,
-    outline: Outline,
+    outline: &'s Outline,
     is_keep_alive: bool,
 }
 
@@ -271,7 +292,7 @@ impl Speaker<'_> {
         let reply = Reply {
             retry_after: (fault.status() == 503).then_some(refusal::RETRY_AFTER_SECONDS),
             is_exhausted: true,
-            fields: plan.fields.as_deref().unwrap_or_default(),
+            fields: plan.fields().unwrap_or_default(),
             ..self.reply(fault.status(), &id, is_keep_alive)
         };
         let mut out = Vec::new();
@@ -302,15 +323,16 @@ impl Speaker<'_> {
         }
     }
 
-    fn response(&self, plan: &Plan<'_>, entry: &Entry<'_>) -> Response {
+    fn response(&self, plan: &Plan<'_>, caller: &Caller, entry: &Entry<'_>) -> Response {
         Response::new(Asked {
             method: self.outline.method,
             version: self.outline.version,
             is_keep_alive: self.may_persist(),
             dialect: plan.dialect,
             request_id: entry.id(),
-            fields: plan.fields.clone(),
+            fields: plan.fields().map(Box::from),
             meters_usage: plan.meters_usage,
+            keeps_events: plan.is_stream && !caller.steps.is_empty(),
             drops_usage_event: plan.drops_usage_event,
         })
     }
@@ -334,6 +356,6 @@ pub(super) async fn reject(
         is_keep_alive: false,
         expects_continue: false,
     };
-    let speaker = Speaker { shard, outline, is_keep_alive: false };
+    let speaker = Speaker { shard, outline: &outline, is_keep_alive: false };
     speaker.refuse(client, &mut entry, &refusal, false).await
 }

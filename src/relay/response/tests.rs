@@ -10,6 +10,7 @@ const ASKED: Asked = Asked {
     request_id: *b"0123456789abcdef0123456789abcdef",
     fields: None,
     meters_usage: true,
+    keeps_events: false,
     drops_usage_event: true,
 };
 
