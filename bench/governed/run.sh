@@ -15,7 +15,7 @@ run=$(mktemp -d)
 started=()
 
 finish() {
-    [ ${#started[@]} -eq 0 ] || kill -KILL "${started[@]}" 2>/dev/null || true
+    for pid in "${started[@]}"; do kill -KILL "$pid" && wait "$pid"; done 2>/dev/null || true
     rm -rf "$run"
 }
 trap finish EXIT

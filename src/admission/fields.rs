@@ -1,6 +1,5 @@
 //! What a client is told of its limits: the `x-ratelimit-*` fields, as OpenAI writes them.
 
-use std::io::Write;
 use std::time::Duration;
 
 use crate::admission::limit::Kind;
@@ -63,9 +62,18 @@ fn line(out: &mut Vec<u8>, what: &str, kind: &str) {
     }
 }
 
-fn number(out: &mut Vec<u8>, number: u64) {
-    // Writing into memory cannot fail.
-    let _infallible = write!(out, "{number}");
+fn number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    for (place, digit) in digits.iter_mut().enumerate().rev() {
+        *digit += u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+        start = place;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
 /// A duration as Go prints it, which OpenAI does: `6m0s`, `1.5s`, `20ms`. Rounded up: who waits so long, waits enough.

@@ -174,6 +174,14 @@ impl Reader {
                 continue;
             }
             rest = after;
+            let is_key = self.place == Place::Between
+                && byte == b'"'
+                && self.is_at_key
+                && self.is_in_watched();
+            if is_key && let Some(behind) = self.whole_key(after) {
+                rest = behind;
+                continue;
+            }
             match self.place {
                 Place::Between => self.between(byte),
                 Place::Key => self.in_key(byte),
@@ -261,16 +269,33 @@ impl Reader {
         };
     }
 
+    /// Reads a key that is here in one piece and without escapes, as most are; what is behind it.
+    fn whole_key<'b>(&mut self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let length = memchr::memchr2(b'"', b'\\', bytes)?;
+        let (key, behind) = bytes.split_at_checked(length)?;
+        let behind = behind.strip_prefix(b"\"")?;
+        self.begin_key();
+        self.end_key(|name| name == key);
+        Some(behind)
+    }
+
+    /// The key is the one of its candidates that `is` says it is.
+    fn end_key(&mut self, is: impl Fn(&[u8]) -> bool) {
+        let candidates = self.candidates;
+        let named = NAMES
+            .iter()
+            .enumerate()
+            .find(|(index, (name, _))| candidates & (1 << index) != 0 && is(name));
+        self.key = named.map(|(_, (_, name))| *name);
+        self.is_at_key = false;
+        self.place = Place::Between;
+    }
+
     fn in_key(&mut self, byte: u8) {
         match byte {
             b'"' => {
                 let length = usize::from(self.position);
-                let named = NAMES.iter().enumerate().find(|(index, (name, _))| {
-                    self.candidates & (1 << index) != 0 && name.len() == length
-                });
-                self.key = named.map(|(_, (_, name))| *name);
-                self.is_at_key = false;
-                self.place = Place::Between;
+                self.end_key(|name| name.len() == length);
             }
             b'\\' => self.place = Place::KeyEscape,
             _ => self.narrow(byte),
