@@ -1,8 +1,18 @@
-//! What somebody who builds on the library writes: a step of their own, named in a chain, asked by admission.
+//! What somebody who builds on the library writes: a step of their own, named in a chain, asked by admission and on the way
+//! of a response.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by ending")]
 
 use std::collections::HashMap;
+use std::fs;
+use std::io::Read;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 
 use ringway::admission::Head;
 use ringway::admission::Keys;
@@ -23,6 +33,7 @@ use ringway::admission::step::Request;
 use ringway::admission::step::Response;
 use ringway::admission::step::Step;
 use ringway::admission::step::Steps;
+use ringway::serve::serve_with;
 use ringway::wire::http1::parse;
 use ringway::wire::http1::parse::Slots;
 
@@ -101,4 +112,88 @@ fn a_step_of_ones_own_stands_in_a_chain() {
         memory.steps.end(caller.steps, &End { number, status: 200, trouble: None });
     }
     assert_eq!(memory.steps.take_panics(), 0);
+}
+
+/// The bytes of one message, which ends with its announced length or its last chunk.
+fn message(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    let mut room = [0; 4096];
+    loop {
+        let whole = text.split_once("\r\n\r\n").is_some_and(|(head, body)| {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            match length {
+                Some(length) => body.len() >= length.parse().unwrap(),
+                None => body.ends_with("0\r\n\r\n"),
+            }
+        });
+        if whole {
+            return text;
+        }
+        let count = stream.read(&mut room).unwrap();
+        assert!(count > 0, "cut after {text}");
+        text.push_str(std::str::from_utf8(&room[..count]).unwrap());
+    }
+}
+
+/// A model server that answers each request with two events, and tells the test what it was asked.
+fn upstream(asked: mpsc::Sender<String>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        loop {
+            let request = message(&mut stream);
+            asked.send(request).unwrap();
+            let events = "data: {\"a\":1}\n\ndata: [DONE]\n\n";
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{events}\r\n0\r\n\r\n",
+                events.len()
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn a_gateway_with_a_step_of_ones_own_serves() {
+    let (asked, asking) = mpsc::channel();
+    let upstream = upstream(asked);
+    let config = Path::new(env!("CARGO_TARGET_TMPDIR")).join("embedder.toml");
+    let text = format!(
+        "[listen]\naddress = \"127.0.0.1:0\"\nmiddleware = [\"project\"]\n\n[admin]\naddress = \"127.0.0.1:0\"\n\n\
+         [[upstream]]\nname = \"u\"\nendpoints = [{{ url = \"http://{upstream}\" }}]\n\n[[model]]\nname = \"m\"\nupstream = \"u\"\n"
+    );
+    fs::write(&config, text).unwrap();
+    let (told, serving) = mpsc::channel();
+    thread::spawn(move || {
+        let steps = vec![Factory::new("project", || Box::new(Projects::default()))];
+        let one_shard = |name: &str| (name == "RINGWAY_SHARDS").then(|| "1".to_owned());
+        // It serves until the process ends.
+        serve_with(steps, Some(config), one_shard, move |serving| {
+            told.send(serving.listen).unwrap()
+        })
+    });
+    let mut client = TcpStream::connect(serving.recv().unwrap()).unwrap();
+    let body = "{\"model\":\"m\",\"stream\":true}";
+    let mut ask = |field: &str| {
+        let request = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\n{field}content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        client.write_all(request.as_bytes()).unwrap();
+        message(&mut client)
+    };
+    let refused = ask("");
+    assert!(
+        refused.starts_with("HTTP/1.1 400 ") && refused.contains("project_missing"),
+        "{refused}"
+    );
+    for events in ["0", "2", "4"] {
+        let answer = ask("x-project: apollo\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("[DONE]"), "{answer}");
+        let request = asking.recv().unwrap();
+        let field = format!("x-events-before: {events}\r\n");
+        assert!(request.contains(&field), "{field} is not in {request}");
+    }
 }
