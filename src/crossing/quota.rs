@@ -19,12 +19,11 @@ use crate::admission::limit::WINDOW_PARTS;
 use crate::crossing::lease::Cells;
 use crate::crossing::lease::Count;
 use crate::crossing::lease::Word;
+use crate::snapshot::QUOTAS_MAX;
 use crate::units::Moment;
 use crate::units::QuotaId;
 use crate::units::ShardId;
 
-/// Limits of tenants, keys and models in the life of a process: a limit keeps its place as long as it stays as it is.
-pub const QUOTAS_MAX: usize = 1 << 19;
 /// Subjects of tokens whose limits are counted at the same time.
 pub const SUBJECTS_MAX: usize = 1 << 16;
 /// Limits that one subject may have: one of each kind.

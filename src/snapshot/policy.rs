@@ -21,6 +21,7 @@ use crate::config::Count;
 use crate::config::Error;
 use crate::config::File;
 use crate::config::FileSource;
+use crate::config::NETWORKS_MAX;
 use crate::config::Named;
 use crate::config::Place;
 use crate::route;
@@ -294,6 +295,15 @@ impl<'b> Builder<'b> {
                 file.path.display()
             );
             self.error(&file.place, text);
+        }
+        let count = allow.len() + deny.len();
+        if count > NETWORKS_MAX {
+            let files = [&addresses.allow_file, &addresses.deny_file];
+            let place = files.into_iter().flatten().next().map(|file| file.place.clone());
+            let text = format!(
+                "{count} networks are too many: there may be {NETWORKS_MAX} in both lists together"
+            );
+            self.error(&place.unwrap_or_default(), text);
         }
         AddressSet::new(&allow, &deny)
     }
