@@ -154,6 +154,24 @@ impl Rule {
         self.capacity
     }
 
+    /// In what time there may be so much, in whole milliseconds: exact for periods of up to a day. Nothing of concurrency.
+    #[must_use]
+    pub fn period(&self) -> Duration {
+        if self.is_concurrency() {
+            return Duration::ZERO;
+        }
+        let epoch = u128::from(self.epoch_nanos);
+        let nanos = match self.algorithm {
+            Algorithm::FixedWindow => epoch,
+            Algorithm::SlidingWindow => epoch * u128::from(WINDOW_PARTS - 1),
+            Algorithm::TokenBucket => {
+                epoch * u128::from(self.limit) / u128::from(self.refill.max(1))
+            }
+        };
+        // Epochs were rounded up, by less than a millisecond in all.
+        Duration::from_millis(u64::try_from(nanos / 1_000_000).unwrap_or(u64::MAX))
+    }
+
     /// Whether what was used comes back by the parts of a window.
     #[must_use]
     pub const fn slides(&self) -> bool {
@@ -294,6 +312,22 @@ mod tests {
             assert!(a_minute <= u128::from(limit), "{limit}: {rule:?}");
             assert!(a_minute + 1 >= u128::from(limit) * 999 / 1000, "{limit}: {rule:?}");
         }
+    }
+
+    #[test]
+    fn the_period_can_be_told_from_the_epochs() {
+        let all = [Algorithm::TokenBucket, Algorithm::SlidingWindow, Algorithm::FixedWindow];
+        for seconds in [1, 60, 3600, 86_400] {
+            let period = Duration::from_secs(seconds);
+            for limit in [1, 2, 7, 59, 600, 10_000, 999_983, 200_000_003, LIMIT_MAX] {
+                for algorithm in all {
+                    let rule = Rule::new(Kind::Tokens, algorithm, limit, period, Some(5));
+                    assert_eq!(rule.period(), period, "{rule:?}");
+                }
+            }
+        }
+        let rule = Rule::new(Kind::Concurrency, Algorithm::TokenBucket, 5, MINUTE, None);
+        assert_eq!(rule.period(), Duration::ZERO);
     }
 
     #[test]

@@ -1,19 +1,30 @@
 //! What would happen to a request, and why: the decisions are pure, so they can be asked without a request.
 
 mod admit;
+mod head;
+mod late;
+mod shown;
 
+use crate::admission;
 use crate::admission::Caller;
 use crate::llm::dialect::Dialect;
 use crate::llm::dialect::Operation;
+use crate::llm::request::Unreadable;
 use crate::route::path;
 use crate::route::path::Destination;
 use crate::snapshot::Model;
 use crate::snapshot::Snapshot;
-use crate::wire::head::Method;
-use serde::Serialize;
-use std::fmt;
+use crate::units::ModelId;
+use crate::units::UpstreamId;
+use crate::wire::http1::parse::Slots;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
+
+use shown::Choice;
+use shown::DeadlinesMs;
+use shown::Relay;
+
+pub use shown::Explanation;
 
 /// A request as far as it decides whether it may enter and where it goes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,7 +37,7 @@ pub struct Asked<'a> {
     pub model: Option<&'a str>,
     /// Its fields, credentials among them: names and values.
     pub fields: &'a [(String, String)],
-    /// Where it comes from; none: from this machine.
+    /// Whom it comes from, once proxies have been believed or not; none: from this machine.
     pub address: Option<IpAddr>,
     /// The tenant that its credential is taken to have shown: then none is looked at.
     pub tenant: Option<&'a str>,
@@ -40,70 +51,6 @@ impl Asked<'_> {
     }
 }
 
-/// What would happen to a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Explanation {
-    /// The method asked with.
-    pub method: String,
-    /// The path asked for.
-    pub path: String,
-    /// `relayed`, `answered` (by the gateway itself) or `refused`.
-    pub outcome: &'static str,
-    /// The status, where the gateway answers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    /// Why, one step a line, in the order of the decisions.
-    pub steps: Vec<String>,
-    /// Where it goes, where it is relayed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub relay: Option<Relay>,
-}
-
-/// Where a request goes and as what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Relay {
-    /// The operation's name in metrics.
-    pub operation: &'static str,
-    /// The model's name in the config.
-    pub model: String,
-    /// Its version, where it has one.
-    pub version: Option<String>,
-    /// Who serves it.
-    pub upstream: String,
-    /// What is put in the place of the body's `model`; none: the body goes up as it came.
-    pub model_becomes: Option<String>,
-    /// The name of the field that shows who we are; its value is never shown.
-    pub credential_field: Option<String>,
-    /// Who may get it.
-    pub endpoints: Vec<Choice>,
-    /// How long we wait, in milliseconds.
-    pub deadlines_ms: DeadlinesMs,
-}
-
-/// An endpoint that may get it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Choice {
-    /// What is asked for there.
-    pub url: String,
-    /// Its share, in percent, rounded down.
-    pub percent: u64,
-    /// Where it is; empty: not known, so it is skipped.
-    pub addresses: Vec<String>,
-}
-
-/// How long we wait, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct DeadlinesMs {
-    /// To connect.
-    pub connect: u128,
-    /// To the first byte of the response.
-    pub first_byte: u128,
-    /// Within the response.
-    pub gap: u128,
-    /// In all.
-    pub whole: u128,
-}
-
 /// Explains what would happen to `asked`.
 #[must_use]
 pub fn explain(snapshot: &Snapshot, asked: Asked<'_>) -> Explanation {
@@ -112,59 +59,101 @@ pub fn explain(snapshot: &Snapshot, asked: Asked<'_>) -> Explanation {
         path: asked.path.to_owned(),
         outcome: "refused",
         status: None,
+        code: None,
         steps: Vec::new(),
         relay: None,
     };
-    let destination = match path::destination(method(asked.method), asked.path) {
+    let written = head::write(&asked, snapshot.listen.address);
+    let mut slots = Slots::new();
+    let read = match &written {
+        Ok(bytes) => head::read(bytes, &mut slots),
+        Err(why) => Err(*why),
+    };
+    let head = match read {
+        Ok(head) => head,
+        Err(why) => {
+            explanation.refuse(
+                why.status(),
+                why.label(),
+                format!("it cannot be read: {}", why.explain()),
+            );
+            return explanation;
+        }
+    };
+    let destination = match path::destination(head.method, head.path) {
         Ok(destination) => destination,
         Err(why) => {
-            explanation.refuse(why.status(), why.explain().to_owned());
+            explanation.refuse(why.status(), why.code(), why.explain().to_owned());
             return explanation;
         }
     };
-    let caller = match admit::enter(snapshot, &asked, |line| explanation.step(line)) {
+    let caller = match admit::enter(snapshot, &asked, &head, |line| explanation.step(line)) {
         Ok(caller) => caller,
-        Err((status, why)) => {
-            explanation.refuse(status, why);
+        Err((status, code, why)) => {
+            explanation.refuse(status, code, why);
             return explanation;
         }
     };
-    match &destination {
-        Destination::ListModels => {
-            let count = snapshot.models.len();
-            explanation.answer(format!("the gateway lists its models (there are {count})"));
-        }
-        Destination::DescribeModel { model } => match snapshot.route.pick(model) {
-            Some(id) => {
-                let label = snapshot.model(id).label();
-                explanation.answer(format!("the gateway describes the model {label}"));
-            }
-            None => explanation.refuse_model(snapshot, model),
-        },
-        Destination::Generate(operation) => {
-            explanation.step(format!("the path asks for the operation {}", operation.name()));
-            match asked.model {
-                None => explanation.refuse(400, "the body must name a model".to_owned()),
-                Some(name) => {
-                    explanation.find(snapshot, &asked, &caller, name, None, Some(*operation));
-                }
-            }
-        }
-        Destination::Invoke { model, version } => {
-            explanation.step("the path names the model; the body may be any JSON".to_owned());
-            explanation.find(snapshot, &asked, &caller, model, version.as_deref(), None);
-        }
-    }
+    explanation.go(snapshot, &asked, &caller, &destination);
     explanation
 }
 
 impl Explanation {
+    fn go(
+        &mut self,
+        snapshot: &Snapshot,
+        asked: &Asked<'_>,
+        caller: &Caller,
+        destination: &Destination<'_>,
+    ) {
+        let (table, keys) = (&snapshot.admission, &snapshot.keys);
+        let sees = |id: &ModelId| admission::may_have(table, keys, caller, *id);
+        match destination {
+            Destination::ListModels => {
+                let all = snapshot.models.len();
+                let seen = (0..).map(ModelId).take(all).filter(sees).count();
+                let which = if seen == all { "its" } else { "the caller's" };
+                self.answer(format!("the gateway lists {which} models ({seen} of {all})"));
+            }
+            Destination::DescribeModel { model } => match snapshot.route.pick(model) {
+                Some(id) if !sees(&id) => {
+                    let label = snapshot.model(id).label();
+                    let why = format!(
+                        "the caller may not have the model {label}, and is told that there is none"
+                    );
+                    self.refuse(404, "model_not_found", why);
+                }
+                Some(id) => {
+                    let label = snapshot.model(id).label();
+                    self.answer(format!("the gateway describes the model {label}"));
+                }
+                None => self.refuse_model(snapshot, model),
+            },
+            Destination::Generate(operation) => {
+                self.step(format!("the path asks for the operation {}", operation.name()));
+                match asked.model {
+                    None => self.refuse(
+                        400,
+                        Unreadable::ModelMissing.code(),
+                        "the body must name a model".to_owned(),
+                    ),
+                    Some(name) => self.find(snapshot, asked, caller, name, None, Some(*operation)),
+                }
+            }
+            Destination::Invoke { model, version } => {
+                self.step("the path names the model; the body may be any JSON".to_owned());
+                self.find(snapshot, asked, caller, model, version.as_deref(), None);
+            }
+        }
+    }
+
     fn step(&mut self, text: String) {
         self.steps.push(text);
     }
 
-    fn refuse(&mut self, status: u16, why: String) {
+    fn refuse(&mut self, status: u16, code: &'static str, why: String) {
         self.status = Some(status);
+        self.code = Some(code);
         self.step(why);
     }
 
@@ -177,7 +166,11 @@ impl Explanation {
     fn refuse_model(&mut self, snapshot: &Snapshot, name: &str) {
         let names: Vec<String> = snapshot.models.iter().map(Model::label).collect();
         let there_are = names.join(", ");
-        self.refuse(404, format!("no model is called \"{name}\" (there are: {there_are})"));
+        self.refuse(
+            404,
+            "model_not_found",
+            format!("no model is called \"{name}\" (there are: {there_are})"),
+        );
     }
 
     fn find(
@@ -202,10 +195,9 @@ impl Explanation {
         let how =
             if model.aliases.iter().any(|alias| alias == name) { "an alias" } else { "a name" };
         self.step(format!("\"{name}\" is {how} of the model {}", model.label()));
-        if let Err((status, why)) =
-            admit::authorize(snapshot, asked, caller, id, |line| self.step(line))
-        {
-            self.refuse(status, why);
+        let authorized = admit::authorize(snapshot, asked, caller, id, |line| self.step(line));
+        if let Err((status, code, why)) = authorized {
+            self.refuse(status, code, why);
             return;
         }
         let path = operation.map_or_else(
@@ -213,15 +205,50 @@ impl Explanation {
             |operation| operation.path().to_owned(),
         );
         self.relay(snapshot, model, &path, name, operation);
-        let own =
-            caller.tenant.and_then(|tenant| snapshot.tenant_credentials(tenant, model.upstream));
-        if own.is_some() {
-            self.step("the upstream is shown the tenant's own credential".to_owned());
-            if let Some(relay) = &mut self.relay {
-                let dialect = snapshot.upstream(model.upstream).dialect;
-                relay.credential_field = Some(credential_field(dialect));
+        self.show(snapshot, caller, model.upstream);
+    }
+
+    /// Says whose credential the upstream is shown, and how it learns who asks.
+    fn show(&mut self, snapshot: &Snapshot, caller: &Caller, id: UpstreamId) {
+        let upstream = snapshot.upstream(id);
+        let own = caller.tenant.and_then(|tenant| snapshot.tenant_credentials(tenant, id));
+        let (whose, text) = match (own, &upstream.credential) {
+            (Some(_), _) => {
+                ("tenant", "the upstream is shown the tenant's own credential".to_owned())
             }
+            (None, Some(_)) => {
+                let from = upstream.credential_from.as_deref().unwrap_or("the config");
+                ("upstream", format!("the upstream is shown its own credential ({from})"))
+            }
+            (None, None) if caller.has_used_credential => {
+                ("none", "the upstream is shown no credential: the client's ends here".to_owned())
+            }
+            (None, None) => (
+                "client",
+                "the upstream is shown the credential that the client sends, if any".to_owned(),
+            ),
+        };
+        self.step(text);
+        let identity = &snapshot.admission.identity;
+        let fields = [&identity.tenant, &identity.key, &identity.user].map(Option::as_deref);
+        let named: Vec<&str> = fields.into_iter().flatten().collect();
+        if !named.is_empty() {
+            self.step(format!(
+                "what the client itself sends as {} goes no further",
+                named.join(", ")
+            ));
         }
+        let Some(relay) = &mut self.relay else { return };
+        relay.credential_of = whose;
+        let is_shown = matches!(whose, "tenant" | "upstream");
+        relay.credential_field = is_shown.then(|| credential_field(upstream.dialect));
+        let values = caller.names(&snapshot.admission, &snapshot.keys);
+        let lines = fields.into_iter().zip(values);
+        // A token's user is whatever its issuer wrote.
+        let line = |(name, value): (Option<&str>, Option<&str>)| {
+            Some(format!("{}: {}", name?, value?.escape_debug()))
+        };
+        relay.identity = lines.filter_map(line).collect();
     }
 
     fn relay(
@@ -272,10 +299,9 @@ impl Explanation {
             version: model.version.clone(),
             upstream: name.clone(),
             model_becomes: is_rewritten.then(|| model.upstream_model.clone()),
-            credential_field: upstream
-                .credential
-                .is_some()
-                .then(|| credential_field(upstream.dialect)),
+            credential_of: "none",
+            credential_field: None,
+            identity: Vec::new(),
             endpoints: choices,
             deadlines_ms: DeadlinesMs {
                 connect: model.deadlines.connect.as_millis(),
@@ -287,59 +313,10 @@ impl Explanation {
     }
 }
 
-impl fmt::Display for Explanation {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} {}: {}", self.method, self.path, self.outcome)?;
-        match self.status {
-            Some(status) => writeln!(out, " with {status}")?,
-            None => writeln!(out)?,
-        }
-        for step in &self.steps {
-            writeln!(out, "  - {step}")?;
-        }
-        let Some(relay) = &self.relay else {
-            return Ok(());
-        };
-        if let Some(field) = &relay.credential_field {
-            writeln!(out, "  credential  {field}: ***")?;
-        }
-        for choice in &relay.endpoints {
-            let addresses = if choice.addresses.is_empty() {
-                "no address".to_owned()
-            } else {
-                choice.addresses.join(", ")
-            };
-            writeln!(out, "  endpoint    {} ({}%, {addresses})", choice.url, choice.percent)?;
-        }
-        let deadlines = &relay.deadlines_ms;
-        writeln!(
-            out,
-            "  deadlines   connect {} ms, first byte {} ms, gap {} ms, whole {} ms",
-            deadlines.connect, deadlines.first_byte, deadlines.gap, deadlines.whole
-        )
-    }
-}
-
 fn credential_field(dialect: Dialect) -> String {
     match dialect {
         Dialect::OpenAi => "authorization".to_owned(),
         Dialect::Anthropic => "x-api-key".to_owned(),
-    }
-}
-
-/// A method by its name, in any case: it is typed by people here.
-fn method(text: &str) -> Method {
-    match text.to_ascii_uppercase().as_str() {
-        "GET" => Method::Get,
-        "HEAD" => Method::Head,
-        "POST" => Method::Post,
-        "PUT" => Method::Put,
-        "PATCH" => Method::Patch,
-        "DELETE" => Method::Delete,
-        "OPTIONS" => Method::Options,
-        "CONNECT" => Method::Connect,
-        "TRACE" => Method::Trace,
-        _ => Method::Other,
     }
 }
 

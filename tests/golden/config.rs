@@ -1,6 +1,7 @@
 //! What a config becomes (`.snap`), or what must be said of it (`.err`).
 //!
-//! A line `# explain: METHOD PATH [MODEL]` of a file asks what would happen to that request. A file `x.after.toml`
+//! A line `# explain: METHOD PATH [MODEL] [header=NAME:VALUE].. [address=IP] [tenant=NAME]` of a file asks what would
+//! happen to that request. A file `x.after.toml`
 //! is what `x.toml` is replaced with: what that changes is part of the `.snap` of `x`. `UPDATE=1` writes
 //! the expectations anew.
 
@@ -166,14 +167,7 @@ fn show(name: &str, world: &World, snapshot: &Snapshot, ledger: &mut Ledger) -> 
         writeln!(out, "\n-- warnings\n{}", lines(&warnings).trim_end()).unwrap();
     }
     for line in text.lines().filter_map(|line| line.strip_prefix("# explain: ")) {
-        let mut words = line.split(' ');
-        let asked = snapshot::Asked {
-            method: words.next().unwrap(),
-            path: words.next().unwrap(),
-            model: words.next(),
-            ..snapshot::Asked::default()
-        };
-        write!(out, "\n-- {}", snapshot::explain(snapshot, asked)).unwrap();
+        write!(out, "\n-- {line}\n{}", explained(snapshot, line, world.now_unix_s)).unwrap();
     }
     if folder().join(format!("{name}.after.toml")).exists() {
         let after = read(&format!("{name}.after"), ledger, 2);
@@ -188,6 +182,31 @@ fn show(name: &str, world: &World, snapshot: &Snapshot, ledger: &mut Ledger) -> 
         }
     }
     out
+}
+
+fn explained(snapshot: &Snapshot, line: &str, now_unix_s: u64) -> String {
+    let mut words = line.split(' ');
+    let (method, path) = (words.next().unwrap(), words.next().unwrap());
+    let mut asked = snapshot::Asked {
+        method,
+        path,
+        now_unix_ms: now_unix_s * 1000,
+        ..snapshot::Asked::default()
+    };
+    let mut fields = Vec::new();
+    for word in words {
+        match word.split_once('=') {
+            Some(("header", field)) => {
+                let (name, value) = field.split_once(':').unwrap();
+                fields.push((name.to_owned(), value.replace('+', " ")));
+            }
+            Some(("address", address)) => asked.address = Some(address.parse().unwrap()),
+            Some(("tenant", name)) => asked.tenant = Some(name),
+            _ => asked.model = Some(word),
+        }
+    }
+    asked.fields = &fields;
+    snapshot::explain(snapshot, asked).to_string()
 }
 
 /// Who may enter and how much, as it was built; nothing where nothing is said of it.

@@ -73,9 +73,9 @@ fn each_step_of_who_may_enter() {
                 "tenant: address: passed, 127.0.0.1",
                 "it is asked by the tenant acme, with the key laptop",
                 "models of the tenant: passed",
-                "limit of the tenant: 600 requests in its time, by token_bucket, 600 at once",
+                "limit of the tenant: 600 requests a minute, by token_bucket, 600 at once",
                 "limit of the tenant: 5 at once",
-                "where a limit is reached it goes to n",
+                "where a limit is full it goes to the model n",
             ],
         );
     }
@@ -83,10 +83,17 @@ fn each_step_of_who_may_enter() {
 
 #[test]
 fn each_step_of_who_may_not() {
-    expect(asked("m"), Some(401), &["any of key: refused: credential_missing"]);
+    expect(asked("m"), Some(401), &["listen: key: refused: credential_missing"]);
     let fields = field("x-api-key", "rw_wrong");
     let wrong = Asked { fields: &fields, ..asked("m") };
-    expect(wrong, Some(401), &["listen: key: refused: key_unknown", "refused (key_unknown): "]);
+    expect(
+        wrong,
+        Some(401),
+        &[
+            "listen: key: refused: key_unknown",
+            "refused (key_unknown), code invalid_api_key: This API key",
+        ],
+    );
     let fields = field("x-api-key", OLD);
     expect(Asked { fields: &fields, ..asked("m") }, Some(401), &["key: refused: key_expired"]);
     let before = Asked { fields: &fields, now_unix_ms: 1_000, ..asked("m") };
@@ -107,4 +114,58 @@ fn as_a_tenant_without_its_credential() {
     expect(of("umbrella"), Some(403), &["no tenant is called \"umbrella\""]);
     let address = Some([198, 51, 100, 7].into());
     expect(Asked { address, ..of("acme") }, Some(403), &["tenant: address: refused"]);
+}
+
+/// Lists of limits that are never counted and credentials that nobody looks at are said as such.
+#[test]
+fn what_counts_for_nothing_is_said() {
+    let text = "[listen]\nmiddleware = []\n\
+         [[upstream]]\nname = \"u\"\nendpoints = [{ url = \"http://127.0.0.1:1\" }]\n\
+         [[model]]\nname = \"m\"\nupstream = \"u\"\nlimits = { tokens_per_day = 5 }\n\
+         parameters = { top_p = { max = 1 } }\nmiddleware = []\n";
+    let file = config::parse(text, "a.toml").unwrap();
+    let snapshot = build(&file, &World::default(), &mut Ledger::default(), 1).unwrap();
+    let fields = field("authorization", "Bearer rw_x");
+    let explanation = explain(&snapshot, Asked { fields: &fields, ..asked("m") });
+    let text = explanation.to_string();
+    for line in [
+        "listen: no credential is asked for",
+        "1 limit(s) count for nothing",
+        "parameters count for nothing",
+        "shown the credential that the client sends",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    assert_eq!(explanation.relay.unwrap().credential_of, "client");
+    assert!(!text.contains("rw_x"), "{text}");
+}
+
+/// What the wire would not read is refused as it would refuse it, and nothing that is asked with begins a line.
+#[test]
+fn heads_are_read_as_the_wire_reads_them() {
+    let with = |name: &str, value: &str| field(name, value);
+    let many: Vec<_> = (0..101).map(|_| ("a".to_owned(), String::new())).collect();
+    for (fields, status) in [
+        (with("a", "1\r\nx-api-key: rw_x"), 400),
+        (with("a\r\nb", "1"), 400),
+        (with("a b", "1"), 400),
+        (with("content-length", "x"), 400),
+        (with("transfer-encoding", "gzip"), 400),
+        (with("expect", "the best"), 417),
+        (many, 431),
+    ] {
+        let explanation = explain(&snapshot(), Asked { fields: &fields, ..asked("m") });
+        assert_eq!(explanation.status, Some(status), "{explanation}");
+        assert!(explanation.to_string().contains("it cannot be read"), "{explanation}");
+        assert!(explanation.code.is_some(), "{explanation}");
+    }
+    for (method, path) in
+        [("POST", "/v1/models HTTP/1.1\r\na: b"), ("PO ST", "/"), ("POST", "/\u{e9}")]
+    {
+        let explanation = explain(&snapshot(), Asked { method, path, ..asked("m") });
+        assert_eq!(explanation.status, Some(400), "{explanation}");
+    }
+    let key = field("x-api-key", KEY);
+    let lower = explain(&snapshot(), Asked { method: "post", fields: &key, ..asked("m") });
+    assert_eq!(lower.outcome, "relayed", "{lower}");
 }
