@@ -172,6 +172,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
             Arg::Value(word) if verb.as_deref() == Some("key") && word == "new" => {
                 verb = Some("key new".to_owned());
             }
+            // It may be a credential, cut off from its --header for want of quotes.
+            Arg::Value(_) if verb.as_deref() == Some("explain") => {
+                return Err(
+                    "one word too many: quote --header \"NAME: VALUE\", see ringway --help"
+                        .to_owned(),
+                );
+            }
             Arg::Value(word) => {
                 let word = word.to_string_lossy();
                 return Err(format!("\"{word}\" is one word too many: see ringway --help"));
@@ -245,7 +252,11 @@ impl Typed {
             self.config = Some(value.into());
             return Ok(());
         }
-        let value = value.string().map_err(explain_error)?;
+        let value = match value.string() {
+            // Not said what it was: it may be a credential.
+            Err(_) if name == "header" => return Err("--header: type it in UTF-8".to_owned()),
+            value => value.map_err(explain_error)?,
+        };
         match name {
             "model" => self.model = Some(value),
             "path" => self.path = Some(value),
@@ -281,7 +292,10 @@ pub fn header(text: &str) -> Result<(String, String), String> {
     let wrong = || "--header: type \"NAME: VALUE\", for instance \"x-api-key: KEY\"".to_owned();
     let (name, value) = text.split_once(':').ok_or_else(wrong)?;
     let value = value.trim_matches([' ', '\t']);
-    if name.is_empty() || !name.bytes().all(is_token) || value.contains(['\r', '\n', '\0']) {
+    if name.is_empty()
+        || !name.bytes().all(is_token)
+        || value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t')
+    {
         return Err(wrong());
     }
     Ok((name.to_owned(), value.to_owned()))
@@ -373,6 +387,28 @@ mod tests {
             let error = typed(line).unwrap_err();
             assert!(error.contains(says), "{line}: {error}");
             assert!(!error.contains("rw_secret"), "{line}: {error}");
+        }
+    }
+
+    /// They are typed by people: with quotes forgotten, in the wrong place, in another encoding.
+    #[test]
+    fn credentials_are_not_repeated() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let header = |value: &[u8]| {
+            let words = [b"explain".as_slice(), b"--header", value].map(<[u8]>::to_vec);
+            parse(words.map(OsString::from_vec)).unwrap_err()
+        };
+        for error in [
+            typed("explain --header x-api-key: rw_x").unwrap_err(),
+            typed("explain rw_x").unwrap_err(),
+            header(b"rw_x"),
+            header(b"x-api-key: rw_x\xff"),
+            header(b"x-api-key: rw_x\r\na: b"),
+            header(b"x-api-key: rw_x\x1b"),
+            header(b"x-api key: rw_x"),
+        ] {
+            assert!(error.contains("--header") && !error.contains("rw_x"), "{error}");
         }
     }
 
