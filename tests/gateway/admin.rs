@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::Command;
 use std::process::Stdio;
 
+use crate::admission::digest;
 use crate::support::*;
 
 const SECRET: &str = "sk-never-to-be-seen-0123456789";
@@ -114,6 +115,60 @@ fn explain_says_where_a_request_would_go() {
     let page = gateway.page("/admin/explain?path=/v1/models&method=GET&format=json");
     assert_eq!(page.json()["outcome"], "answered");
     assert_eq!(gateway.page("/admin/explain?modle=m").status(), 400);
+}
+
+/// What is said of a request is what happens to it; what it shows to get in is not said.
+#[test]
+fn explain_says_who_may_enter() {
+    const KEY: &str = "rw_never-to-be-seen";
+    let upstream = Answering::saying("{}");
+    let tenant = format!(
+        "[[tenant]]\nname = \"acme\"\nkeys = [{{ id = \"laptop\", sha256 = \"{}\" }}]\n\
+         addresses = {{ deny = [\"192.0.2.0/24\"] }}\nlimits = {{ requests_per_minute = 60 }}\n\
+         upstream_keys = {{ u = {{ env = \"ACME_KEY\" }} }}\n",
+        digest(KEY)
+    );
+    let config = format!("{}\n{tenant}", one(&upstream.url(), ""));
+    let gateway = Setup::new(config).variable("ACME_KEY", SECRET).start();
+    let ask = |more: &str| {
+        let page = gateway.page(&format!("/admin/explain?model=m{more}"));
+        let text = page.text().to_owned();
+        for secret in ["never-to-be-seen", "sk-never"] {
+            assert!(!text.contains(secret), "{more}: {text}");
+        }
+        (page.status(), text)
+    };
+    let key = format!("&header=Authorization%3A+Bearer%20{KEY}");
+    for (more, says) in [
+        (
+            key.as_str(),
+            &["relayed", "the key laptop", "60 requests a minute", "x-ringway-tenant: acme"][..],
+        ),
+        (&key, &["the upstream is shown the tenant's own credential", "authorization: ***"]),
+        (&format!("{key}x"), &["refused with 401", "key_unknown", "code invalid_api_key"]),
+        (&format!("{key}&header=api-key:{KEY}x"), &["refused with 400", "credentials_many"]),
+        (&format!("{key}&address=192.0.2.7"), &["refused with 403", "tenant: address: refused"]),
+        ("", &["refused with 401", "credential_missing"]),
+        ("&tenant=acme", &["relayed", "taken to have passed", "60 requests a minute"]),
+        (&format!("&header=content-length:{KEY}"), &["refused with 400", "it cannot be read"]),
+    ] {
+        let (status, text) = ask(more);
+        assert_eq!(status, 200, "{text}");
+        assert!(says.iter().all(|words| text.contains(words)), "{says:?}: {text}");
+    }
+    let json = gateway.page(&format!("/admin/explain?model=m&format=json{key}x")).json();
+    assert_eq!((&json["status"], &json["code"]), (&401.into(), &"invalid_api_key".into()));
+    for more in
+        [format!("&header={KEY}"), format!("&header=a%0D%0Ab:{KEY}"), format!("&header=%{KEY}")]
+    {
+        assert_eq!(ask(&more).0, 400, "{more}");
+    }
+    // The same, not only asked.
+    for (secret, status) in [(KEY, 200), ("rw_never-to-be-seenx", 401)] {
+        let field = format!("authorization: Bearer {secret}\r\nhost:");
+        let answer = gateway.ask(chat("m", "").replacen("host:", &field, 1));
+        assert_eq!(answer.status(), status, "{}", answer.text());
+    }
 }
 
 #[test]

@@ -155,6 +155,10 @@ fn explain_says_who_may_enter_and_never_shows_a_key() {
     let refused = explain(&["--header", &format!("x-api-key: {secret}x"), "--json"]);
     let json: serde_json::Value = serde_json::from_str(&refused).expect("JSON");
     assert_eq!((&json["outcome"], &json["status"]), (&"refused".into(), &401.into()));
+    assert_eq!(json["code"], "invalid_api_key");
+    let typed = run(&["explain", "--config", path, "--header", "x-api-key:", secret]);
+    assert_eq!(code(&typed), 64, "the quotes were forgotten: {}", out(&typed));
+    assert!(!err(&typed).contains(secret) && err(&typed).contains("--header"), "{}", err(&typed));
     let assumed = explain(&["--tenant", "acme", "--address", "192.0.2.1"]);
     assert!(assumed.contains("relayed") && assumed.contains("as if a credential"), "{assumed}");
     std::fs::remove_dir_all(folder).ok();
