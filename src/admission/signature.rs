@@ -23,6 +23,8 @@ use crate::wire::head::Fields;
 use crate::wire::head::RequestHead;
 use crate::wire::head::is_same_name;
 
+/// The widest clock window, in seconds before and after now: so long it is remembered which signatures were let in.
+pub const WINDOW_S_MAX: u64 = 900;
 /// Shortest secret of a signer, in bytes.
 pub const SECRET_BYTES_MIN: usize = 16;
 /// Most fields and other parts that a signature may cover.

@@ -69,6 +69,7 @@ pub use policy::Named;
 pub use policy::Parameter;
 pub use policy::Parameters;
 pub use policy::Quotas;
+pub use policy::SIGNATURE_WINDOW_S_MAX;
 pub use policy::SignatureKey;
 pub use policy::Step;
 pub use policy::TENANTS_MAX;

@@ -15,6 +15,8 @@ pub const KEYS_MAX: usize = 1_000_000;
 pub const ISSUERS_MAX: usize = 64;
 /// The most networks in all lists of addresses, those of files included.
 pub const NETWORKS_MAX: usize = 1_000_000;
+/// The widest clock window of signatures, in seconds: so long it is remembered which ones were let in.
+pub const SIGNATURE_WINDOW_S_MAX: u64 = 900;
 /// The largest limit and burst: more would not fit what counts them.
 pub const LIMIT_MAX: u32 = 2_000_000_000;
 

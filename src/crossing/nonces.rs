@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use crate::admission::signature::WINDOW_S_MAX;
+
 /// Signed requests that are remembered of each [`GENERATION_S`] seconds, at most.
 pub const NONCES_MAX: usize = 1 << 20;
 /// Signatures made within so many seconds are kept together, and forgotten together.
 pub const GENERATION_S: u64 = 300;
-/// The widest clock window that can be kept: so many seconds before and after now.
-pub const WINDOW_S_MAX: u64 = 900;
 /// Generations at the same time: those of the window on both sides, and one more on each, since it moves.
 const TABLES: u64 = 2 * (WINDOW_S_MAX / GENERATION_S) + 2;
 /// Places that are looked at for one signature.

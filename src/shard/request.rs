@@ -57,6 +57,10 @@ pub(super) async fn serve(
     outline: &Outline,
     knock: &mut Knock<'_>,
 ) -> Fate {
+    if let Ok(goal) = knock.look.goal {
+        // As it is without this request.
+        knock.look.goal = goal.unless(shard.overload(outline.missing_bytes(client.input.len())));
+    }
     let mut entry = Entry::begin(shard, knock.look.trusted_id, knock.look.client);
     entry.entered(&knock.world.snapshot, &knock.grant.caller);
     let speaker = Speaker { shard, outline, is_keep_alive: outline.is_keep_alive };
@@ -177,8 +181,7 @@ fn wanted(
     outline: &Outline,
     goal: Result<Goal, Box<Refusal>>,
 ) -> Result<Goal, (Box<Refusal>, bool)> {
-    let overload = shard.overload(outline.missing_bytes(client.input.len()));
-    goal.and_then(|goal| goal.unless(overload)).map_err(|refusal| {
+    goal.map_err(|refusal| {
         let has_body = client.input.len() >= outline.whole_bytes();
         if has_body {
             client.input.consume(outline.whole_bytes());

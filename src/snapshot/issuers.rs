@@ -5,6 +5,7 @@ use crate::admission::jwks::KeySet;
 use crate::admission::jwks::Why;
 use crate::admission::jwt::ClaimNames;
 use crate::admission::jwt::Issuer;
+use crate::admission::signature;
 use crate::admission::signature::Signers;
 use crate::config;
 use crate::config::Error;
@@ -109,6 +110,8 @@ impl Builder<'_> {
     }
 
     pub(super) fn signers(&mut self) -> Signers {
+        // What is let in is remembered for as long as the widest window, and no longer.
+        const _: () = assert!(config::SIGNATURE_WINDOW_S_MAX == signature::WINDOW_S_MAX);
         let mut signers = Signers::new(self.file.signature_window.as_secs());
         for (id, tenant) in (0..).map(TenantId).zip(&self.file.tenants) {
             for key in &tenant.signatures {

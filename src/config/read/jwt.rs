@@ -7,6 +7,7 @@ use crate::config::policy::Claims;
 use crate::config::policy::Jwt;
 use crate::config::policy::JwtKeys;
 use crate::config::policy::Named;
+use crate::config::policy::SIGNATURE_WINDOW_S_MAX;
 use crate::config::read::level;
 use crate::config::read::secret;
 use crate::config::section::Errors;
@@ -27,7 +28,7 @@ pub(super) fn window(section: Option<Section<'_>>, errors: &mut Errors<'_>) -> D
         return WINDOW_DEFAULT;
     };
     section.refuse_unknown(&["window_s"], &[], errors);
-    let window = section.number("window_s", &(1..=86_400), errors);
+    let window = section.number("window_s", &(1..=SIGNATURE_WINDOW_S_MAX), errors);
     window.map_or(WINDOW_DEFAULT, Duration::from_secs)
 }
 

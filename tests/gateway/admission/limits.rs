@@ -231,3 +231,34 @@ fn requests_that_never_reached_a_model_give_their_tokens_back() {
         assert_eq!(answer.status(), 502, "{}", answer.text());
     }
 }
+
+#[test]
+fn an_interrupted_stream_is_settled_by_what_was_relayed() {
+    let upstream = Upstream::start();
+    let limits = "limits = { tokens_per_day = 100000, algorithm = \"fixed_window\" }";
+    let gateway = gateway(&upstream.url(), &acme(limits), 1);
+    let request = bearing(ALICE, &chat("m", ",\"stream\":true,\"max_tokens\":50000"));
+    let mut client = gateway.client();
+    client.send(&request);
+    let (mut server, _) = upstream.request();
+    server.send(EVENTS);
+    for _ in 0..20 {
+        server.send(chunk("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n"));
+    }
+    let head = client.head();
+    assert_eq!(head.status(), 200);
+    // While it goes on, all of it is reserved: another one of this size does not fit.
+    assert_eq!(gateway.ask(&request).status(), 429);
+    client.await_content("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n".repeat(20));
+    drop(server);
+    client.until_gone();
+    gateway.await_metric("ringway_tokens_total", &[("kind", "output")], 20);
+    gateway.await_metric("ringway_requests_estimated_total", &[], 1);
+    let mut next = gateway.client();
+    next.send(&request);
+    let (mut server, _) = upstream.request();
+    server.send(EVENTS);
+    server.send("0\r\n\r\n");
+    let left: u32 = next.head().field("x-ratelimit-remaining-tokens").unwrap().parse().unwrap();
+    assert!((49_900..49_980).contains(&left), "{left}: 20 tokens and the question are gone");
+}
