@@ -1,5 +1,7 @@
 //! Load, resolve, build, publish - and again whenever the file, what it refers to, or a name's address changes.
 
+mod why;
+
 use crate::config::Error;
 use crate::config::File;
 use crate::control::file;
@@ -25,6 +27,8 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
+pub use crate::control::watch::why::Why;
+
 /// How often the files are looked at. A change is taken up once it has been there for two looks, so that a file
 /// is not read while it is being written.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -32,38 +36,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 /// How many snapshots are remembered.
 const HISTORY_MAX: usize = 16;
-
-/// Why the world is looked at again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// The process starts.
-    Start,
-    /// SIGHUP.
-    Hangup,
-    /// A file was written.
-    FileChanged,
-    /// Asked for on the admin listener.
-    Asked,
-    /// A name leads elsewhere.
-    NamesMoved,
-    /// An issuer of tokens has other keys.
-    KeysFetched,
-}
-
-impl Why {
-    /// A word for logs and pages.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Hangup => "hangup",
-            Self::FileChanged => "file_changed",
-            Self::Asked => "asked",
-            Self::NamesMoved => "names_moved",
-            Self::KeysFetched => "keys_fetched",
-        }
-    }
-}
 
 /// A snapshot that was published.
 #[derive(Clone, Debug)]
