@@ -187,29 +187,3 @@ fn every_algorithm_is_known_under_its_name() {
     assert_eq!(config::ALGORITHMS.len(), admission::jwks::Algorithm::ALL.len());
     assert_eq!(config::LIMIT_MAX, admission::limit::LIMIT_MAX);
 }
-
-#[test]
-fn lists_of_networks_are_bounded() {
-    let text = "[listen]\naddresses = { deny_file = \"far.txt\" }\n";
-    // Without a model it is not served; what is asked here is the list alone.
-    let (file, _) = config::read(text, "a.toml");
-    let network = |number: usize| config::Cidr {
-        address: std::net::Ipv4Addr::from(u32::try_from(number).unwrap()).into(),
-        prefix: 32,
-    };
-    let build = |count: usize| {
-        let networks = (0..count).map(network).collect();
-        let world =
-            World { address_files: [("far.txt".into(), networks)].into(), ..World::default() };
-        build(&file, &world, &mut Ledger::default(), 1)
-    };
-    assert!(build(config::NETWORKS_MAX).is_ok());
-    let errors = build(config::NETWORKS_MAX + 1).unwrap_err();
-    assert!(
-        errors[0]
-            .to_string()
-            .starts_with("a.toml:2: listen.addresses.deny_file: 1000001 networks are too many"),
-        "{}",
-        errors[0]
-    );
-}

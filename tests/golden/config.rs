@@ -302,3 +302,31 @@ fn compare(name: &str, ending: &str, text: &str, wrong: &mut Vec<String>) {
         wrong.push(format!("{name}.{ending}: expected\n{expected}\nfound\n{text}"));
     }
 }
+
+#[test]
+fn lists_of_networks_are_bounded() {
+    let text = "[listen]\naddresses = { deny_file = \"far.txt\" }\n";
+    // Without a model it is not served; what is asked here is the list alone.
+    let (file, _) = config::read(text, "a.toml");
+    let network = |number: usize| config::Cidr {
+        address: std::net::Ipv4Addr::from(u32::try_from(number).unwrap()).into(),
+        prefix: 32,
+    };
+    let build = |count: usize| {
+        let networks = (0..count).map(network).collect();
+        let world = snapshot::World {
+            address_files: [("far.txt".into(), networks)].into(),
+            ..snapshot::World::default()
+        };
+        snapshot::build(&file, &world, &mut Ledger::default(), 1)
+    };
+    assert!(build(config::NETWORKS_MAX).is_ok());
+    let errors = build(config::NETWORKS_MAX + 1).unwrap_err();
+    assert!(
+        errors[0]
+            .to_string()
+            .starts_with("a.toml:2: listen.addresses.deny_file: 1000001 networks are too many"),
+        "{}",
+        errors[0]
+    );
+}

@@ -32,8 +32,7 @@ fn lists_of_each_level_are_asked() {
             assert_eq!(code(&answer), "ip_not_allowed");
         }
     }
-    let denied = gateway.metric("ringway_refusals_total", &[("reason", "address_denied")]);
-    assert_eq!(denied, 6);
+    gateway.await_metric("ringway_refusals_total", &[("reason", "address_denied")], 6);
 }
 
 #[test]
