@@ -314,10 +314,8 @@ fn lists_of_networks_are_bounded() {
     };
     let build = |count: usize| {
         let networks = (0..count).map(network).collect();
-        let world = snapshot::World {
-            address_files: [("far.txt".into(), networks)].into(),
-            ..snapshot::World::default()
-        };
+        let world =
+            World { address_files: [("far.txt".into(), networks)].into(), ..World::default() };
         snapshot::build(&file, &world, &mut Ledger::default(), 1)
     };
     assert!(build(config::NETWORKS_MAX).is_ok());
