@@ -1,4 +1,4 @@
-//! The decision once the model is known: whether this caller may have it, and what is still to be done.
+//! The decision once the model is known: whether this caller may have it, and what is to be done then.
 
 use std::net::IpAddr;
 
@@ -17,19 +17,6 @@ use crate::admission::limit::Limit;
 use crate::admission::refusal::Refusal;
 use crate::admission::step::StepId;
 use crate::units::ModelId;
-
-/// What is still to be done for a request that may have its model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Authorized {
-    /// Whether limits apply.
-    pub has_limits: bool,
-    /// Whether parameters have defaults or bounds.
-    pub has_normalize: bool,
-    /// Whether parameters come before limits.
-    pub normalizes_first: bool,
-    /// Whether steps of the embedder's are still to be asked: [`late`] has them in their places.
-    pub has_steps: bool,
-}
 
 /// One thing that is done once the model is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,24 +41,12 @@ pub fn authorize(
     address: IpAddr,
     model: ModelId,
     mut note: impl FnMut(Note),
-) -> Result<Authorized, Refusal> {
+) -> Result<(), Refusal> {
     lists(table, keys, caller, model, &mut note)?;
-    if let Some(policy) = table.model(model) {
-        own(policy, caller, address, &mut note)?;
+    match table.model(model) {
+        Some(policy) => own(policy, caller, address, &mut note),
+        None => Ok(()),
     }
-    let mut authorized = Authorized::default();
-    for late in late(table, caller, model) {
-        match late {
-            Late::Normalize => {
-                authorized.has_normalize =
-                    table.model(model).is_some_and(|model| model.parameters.is_some());
-                authorized.normalizes_first = !authorized.has_limits;
-            }
-            Late::Limit => authorized.has_limits = has_limits(table, keys, caller, model),
-            Late::Step(_) => authorized.has_steps = true,
-        }
-    }
-    Ok(authorized)
 }
 
 fn lists(
@@ -150,12 +125,6 @@ fn own(
         }
     }
     Ok(())
-}
-
-fn has_limits(table: &Table, keys: &Keys, caller: &Caller, model: ModelId) -> bool {
-    let of_claims =
-        caller.claims.as_ref().is_some_and(|claims| claims.rules.iter().any(Option::is_some));
-    of_claims || limits(table, keys, caller, model).next().is_some()
 }
 
 /// What is done for the request once the model is known, in order, each once: what the listener's chain has from its first

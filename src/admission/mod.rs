@@ -24,7 +24,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use crate::admission::authorize::Authorized;
 pub use crate::admission::authorize::Late;
 pub use crate::admission::authorize::authorize;
 pub use crate::admission::authorize::has_lists;

@@ -30,6 +30,19 @@ pub(super) const LARGE: ModelId = ModelId(1);
 pub(super) const HUGE: ModelId = ModelId(2);
 const SECRET: &[u8] = b"a secret of thirty-two bytes, or more";
 
+/// What is done for a request that may have its model, as `late` and `limits` say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Authorized {
+    /// Whether limits apply.
+    pub(super) has_limits: bool,
+    /// Whether parameters have defaults or bounds.
+    pub(super) has_normalize: bool,
+    /// Whether parameters come before limits.
+    pub(super) normalizes_first: bool,
+    /// Whether steps of the embedder's are still to be asked.
+    pub(super) has_steps: bool,
+}
+
 /// All that a decision is made of.
 pub(super) struct World {
     pub(super) table: Table,
@@ -173,7 +186,26 @@ impl World {
     ) -> Result<Authorized, Refusal> {
         self.notes.clear();
         let notes = &mut self.notes;
-        authorize(&self.table, &self.keys, caller, self.address, model, |note| notes.push(note))
+        authorize(&self.table, &self.keys, caller, self.address, model, |note| notes.push(note))?;
+        let mut authorized = Authorized::default();
+        for late in late(&self.table, caller, model) {
+            match late {
+                Late::Normalize => {
+                    authorized.has_normalize =
+                        self.table.model(model).is_some_and(|model| model.parameters.is_some());
+                    authorized.normalizes_first = !authorized.has_limits;
+                }
+                Late::Limit => authorized.has_limits = self.has_limits(caller, model),
+                Late::Step(_) => authorized.has_steps = true,
+            }
+        }
+        Ok(authorized)
+    }
+
+    fn has_limits(&self, caller: &Caller, model: ModelId) -> bool {
+        let of_claims =
+            caller.claims.as_ref().is_some_and(|claims| claims.rules.iter().any(Option::is_some));
+        of_claims || limits(&self.table, &self.keys, caller, model).next().is_some()
     }
 
     /// What was noted, a line for each.

@@ -4,6 +4,7 @@ use super::*;
 use crate::admission::address::AddressSet;
 use crate::admission::limit::Scope;
 use crate::admission::tests::ACME;
+use crate::admission::tests::Authorized;
 use crate::admission::tests::HUGE;
 use crate::admission::tests::LARGE;
 use crate::admission::tests::SMALL;

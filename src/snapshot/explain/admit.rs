@@ -149,7 +149,7 @@ pub(super) fn authorize(
                 assumed(snapshot, address, LevelKind::Model, level, rest, &mut say)?;
             }
         }
-        Ok(_) => {}
+        Ok(()) => {}
     }
     late(snapshot, caller, model, say);
     Ok(())
