@@ -29,17 +29,28 @@ use ringway::admission::limit::Kind;
 use ringway::admission::limit::Limit;
 use ringway::admission::limit::Rule;
 use ringway::admission::limit::Scope;
-use ringway::balance::choose::RoundRobin;
+use ringway::admission::queue::Priority;
+use ringway::balance::choose;
+use ringway::balance::choose::Standing;
+use ringway::balance::choose::Strategy;
+use ringway::balance::choose::Turn;
+use ringway::balance::choose::View;
+use ringway::balance::hash;
+use ringway::balance::hash::Ring;
+use ringway::balance::load::PeakEwma;
+use ringway::balance::load::slow_start;
 use ringway::llm::dialect;
 use ringway::llm::dialect::Dialect;
 use ringway::llm::dialect::ErrorText;
 use ringway::llm::edit;
 use ringway::llm::edit::Edit;
+use ringway::llm::features;
 use ringway::llm::request;
 use ringway::route::Entry;
 use ringway::route::Table;
 use ringway::route::path;
 use ringway::units::ModelId;
+use ringway::units::Moment;
 use ringway::units::QuotaId;
 use ringway::units::TenantId;
 use ringway::wire::http1::parse;
@@ -70,6 +81,8 @@ fn main() {
         });
     }
     choices(&mut harness);
+    balance(&mut harness);
+    keys_of_bodies(&mut harness);
     plan(&mut harness);
     addresses(&mut harness);
     entering(&mut harness);
@@ -116,11 +129,63 @@ fn choices(harness: &mut Harness) {
             black_box(table.pick(black_box(&name)));
         });
     }
-    for endpoints in [1, 8] {
-        let weights = vec![1; endpoints];
-        let mut turns = RoundRobin::default();
-        harness.run(&format!("round robin: {endpoints} endpoints"), || {
-            black_box(turns.next(black_box(&weights), |_| true));
+}
+
+/// Which endpoint, by each strategy, among endpoints that differ in all that is looked at.
+fn balance(harness: &mut Harness) {
+    for count in [1, 3, 8, 64] {
+        let views: Vec<View> = (0..count)
+            .map(|index| View {
+                weight: 100 * (1 + index % 3),
+                load: 5 + index * 7 % 11,
+                latency_us: 20_000 + index * 7919 % 5000,
+                standing: if index == 2 { Standing::Open } else { Standing::Usable },
+            })
+            .collect();
+        let urls: Vec<String> = (0..count).map(|index| format!("http://10.0.0.{index}")).collect();
+        let weights = views.iter().map(|view| view.weight);
+        let ring = Ring::new(urls.iter().map(String::as_str).zip(weights), 125);
+        for &strategy in Strategy::ALL {
+            let mut turn = Turn::default();
+            let mut dice = 1_u64;
+            harness.run(&format!("choose: {} of {count}", strategy.label()), || {
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
+                let views = black_box(&views);
+                black_box(turn.choose(strategy, views, Some(&ring), Some(dice), dice));
+            });
+        }
+        harness.run(&format!("choose: the least bad of {count}"), || {
+            black_box(choose::least_bad(black_box(&views)));
+        });
+    }
+    let mut ewma = PeakEwma::default();
+    let mut now = Moment::from_nanos(1);
+    harness.run("latency: one more seen, and read", || {
+        now = now.after(Duration::from_micros(50));
+        ewma.observe(black_box(Duration::from_millis(20)), now);
+        black_box(ewma.value(now));
+    });
+    harness.run("slow start: a weight on its way", || {
+        let (age, window) = (Duration::from_secs(20), Duration::from_secs(60));
+        black_box(slow_start(black_box(300), black_box(age), black_box(window)));
+    });
+}
+
+/// What a body tells about where it is best sent.
+fn keys_of_bodies(harness: &mut Harness) {
+    harness.run("hash: a session's id", || {
+        black_box(hash::key(black_box(b"7f9c24e8-3b12-4c1f-9f4e-0123456789ab")));
+    });
+    for (name, turns) in [("1.1 KB", 3), ("20 KB", 58), ("205 KB", 600)] {
+        let body = chat(turns);
+        harness.run(&format!("features: 1 KB of the prompt of {name}"), || {
+            black_box(features::prompt_fingerprint(black_box(body.as_bytes()), 1024));
+        });
+        harness.run(&format!("features: no tools in {name}"), || {
+            black_box(features::has_tools(black_box(body.as_bytes())));
+        });
+        harness.run(&format!("features: no user in {name}"), || {
+            black_box(features::user(black_box(body.as_bytes())));
         });
     }
 }
@@ -255,6 +320,7 @@ fn governed() -> admission::Table {
             models: Some((0..50).map(ModelId).collect()),
             limits: limits(0, Scope::Tenant),
             model_limits: Box::default(),
+            priority: Priority::Normal,
             when_full: None,
         }],
         models: vec![ModelPolicy {

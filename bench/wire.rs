@@ -6,6 +6,7 @@ use std::hint::black_box;
 
 use harness::Harness;
 use ringway::llm::dialect::Dialect;
+use ringway::record::RequestId;
 use ringway::relay::onward;
 use ringway::relay::onward::Onward;
 use ringway::relay::response::Asked;
@@ -137,11 +138,12 @@ fn relayed(harness: &mut Harness) {
         version: Version::Http11,
         is_keep_alive: true,
         dialect: Dialect::OpenAi,
-        request_id: *b"0123456789abcdef0123456789abcdef",
+        request_id: RequestId::new(0x0123_4567_89ab_cdef, 0x0123_4567_89ab_cdef),
         fields: None,
         meters_usage: false,
         keeps_events: false,
         drops_usage_event: false,
+        holds_errors: false,
     };
     let whole = [ANSWER, &[b'x'; 1024]].concat();
     harness.run("response: head and 1 KB, not streamed", || {

@@ -22,6 +22,8 @@ use crate::control::ShardEnd;
 use crate::control::file::Source;
 use crate::crossing::gauges::Page;
 use crate::crossing::gauges::SharedPage;
+use crate::crossing::health::Health;
+use crate::crossing::health::SharedHealth;
 use crate::crossing::nonces::NONCES_MAX;
 use crate::crossing::nonces::Nonces;
 use crate::crossing::publish;
@@ -112,13 +114,14 @@ pub fn serve_with(
     let (remote, commands) = control::remote();
     let is_demo = demo.is_some();
     let (trouble, troubled) = mpsc::channel();
-    let Wired { setups, ends, publisher } = wired;
+    let Wired { setups, ends, publisher, health } = wired;
     let options = control::Options {
         source,
         steps: steps.iter().map(|step| step.name().to_owned()).collect(),
         admin: None,
         shards: ends,
         publisher,
+        health,
         drain: knobs.drain,
         commands,
         ready: Box::new(move |ready| {
@@ -151,6 +154,7 @@ struct Wired {
     setups: Vec<Setup>,
     ends: Vec<ShardEnd>,
     publisher: Publisher,
+    health: SharedHealth,
 }
 
 impl Wired {
@@ -158,6 +162,7 @@ impl Wired {
         let shards = knobs.shards.len();
         let (publisher, inlets) = publish::channel(shards)?;
         let (book, nonces) = (Book::new(shards), Nonces::new(NONCES_MAX));
+        let health = Health::new(shards);
         let pages: Vec<SharedPage> = (0..shards).map(|_| Page::new()).collect();
         // For the life of the process: shards that end take the process down, so nobody waits for ever.
         let built: &'static Barrier = Box::leak(Box::new(Barrier::new(shards)));
@@ -188,6 +193,7 @@ impl Wired {
                 connections_max: knobs.connections_max(),
                 book: book.clone(),
                 nonces: nonces.clone(),
+                health: health.clone(),
                 steps,
                 requests_max: knobs.requests_max,
                 held_bytes_max: usize::try_from(knobs.held_bytes_max).unwrap_or(usize::MAX),
@@ -199,7 +205,7 @@ impl Wired {
                 first_bound,
             });
         }
-        Ok(Self { setups, ends, publisher })
+        Ok(Self { setups, ends, publisher, health })
     }
 }
 

@@ -37,6 +37,28 @@ impl Moment {
     }
 }
 
+/// A span of time to the millisecond, as small as spans are kept where there is one for each stream; 49 days at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Millis(pub u32);
+
+impl Millis {
+    /// So long that it is never over.
+    pub const MAX: Self = Self(u32::MAX);
+
+    /// The span, rounded up to a millisecond.
+    #[must_use]
+    pub fn of(span: Duration) -> Self {
+        let millis = span.as_nanos().div_ceil(1_000_000);
+        Self(u32::try_from(millis).unwrap_or(u32::MAX))
+    }
+
+    /// The span.
+    #[must_use]
+    pub const fn span(self) -> Duration {
+        Duration::from_millis(self.0 as u64)
+    }
+}
+
 /// Number of a shard, from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u16);

@@ -43,15 +43,16 @@ const MAY_IMPORT: &[laws::MayImport] = &[
     ("config", "units"),
     // wire: a question to explain has a method.
     ("snapshot", "units wire llm admission route balance config"),
-    // sys: a publication rings a bell, which is a descriptor.
-    ("crossing", "units sys admission record snapshot"),
+    // sys: a publication rings a bell, which is a descriptor. balance: what an endpoint's breaker does is decided there.
+    ("crossing", "units sys admission balance record snapshot"),
     // knobs: only the bound on shards.
     (
         "shard",
         "knobs units sys ring accept wire llm admission route balance upstream relay record snapshot crossing",
     ),
-    // cli: check and explain end with an exit code, and explain is asked in the words that were typed.
-    ("control", "cli units wire admission record config snapshot crossing"),
+    // cli: check and explain end with an exit code, and explain is asked in the words that were typed. sys: what shards and
+    // control tell each other in moments is of one clock. balance: outliers are found, and endpoints shown, in its words.
+    ("control", "cli units sys wire admission balance record config snapshot crossing"),
     ("mock", "units ring wire"),
     // serve is where the two kinds of thread meet; nothing imports it.
     ("serve", "knobs units sys admission crossing shard control mock"),
@@ -117,8 +118,18 @@ const KEYS: &[(&str, &str)] = &[
     ("upstream::endpoints", "upstream.endpoints."),
     ("upstream::deadlines", "upstream.deadlines."),
     ("upstream::deadlines", "model.deadlines."),
+    ("upstream::adaptive", "upstream.deadlines.adaptive."),
+    ("upstream::adaptive", "model.deadlines.adaptive."),
     ("upstream::pool", "upstream.pool."),
+    ("balance::hash", "upstream.hash."),
+    ("balance::queue", "upstream.queue."),
+    ("health::health", "upstream.health."),
+    ("health::breaker", "upstream.breaker."),
+    ("health::outlier", "upstream.outlier."),
     ("model::model", "model."),
+    ("retry::retry", "model.retry."),
+    ("retry::backoff", "model.retry.backoff."),
+    ("retry::hedge", "model.hedge."),
     ("listen::identity", "listen.identity."),
     ("tenant::keys_path", "keys."),
     ("tenant::tenant", "tenant."),

@@ -117,6 +117,8 @@ pub struct TenantPolicy {
     pub model_limits: Box<[(ModelId, Box<[Limit]>)]>,
     /// What is done where a limit of its own is reached; `None`: what the model says.
     pub when_full: Option<WhenFull>,
+    /// Whose requests wait shorter where endpoints are full.
+    pub priority: queue::Priority,
 }
 
 /// What holds for a model.

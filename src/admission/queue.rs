@@ -1,16 +1,60 @@
-//! Who waits for a limit, and whose turn it is: tenants take turns, and within a tenant the first comes first.
+//! Who waits for a limit or for an endpoint, and whose turn it is: by priority, between tenants in turn, and within a tenant
+//! the first comes first.
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
 
 use crate::units::QuotaId;
 use crate::units::TenantId;
+use crate::units::UpstreamId;
+
+/// What a request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Line {
+    /// That a limit has room.
+    Limit(QuotaId),
+    /// That one of an upstream's endpoints has a place, all of which are full. The index is that of the request's own
+    /// snapshot: after a change of the upstreams those of two may stand in one line for as long as they wait.
+    Endpoints(UpstreamId),
+}
+
+/// Whose requests wait shorter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Before the others.
+    High,
+    /// As most are.
+    #[default]
+    Normal,
+    /// After the others.
+    Low,
+}
+
+impl Priority {
+    /// All of them, the highest first.
+    pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
+
+    /// The name in the config.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+}
+
+/// Where a lower priority waits as well, one turn in so many is not for the higher one. So nobody starves: with all three
+/// waiting all the time, of 64 turns 56 are for the high one, 7 for the normal one, and 1 for the low one.
+const TURNS_PER_YIELD: u8 = 8;
 
 /// A request that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
-    quota: QuotaId,
+    line: Line,
     tenant: Option<TenantId>,
+    priority: Priority,
     number: u64,
 }
 
@@ -18,25 +62,35 @@ pub struct Ticket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// The requests of one shard that wait, by the limit they wait for.
+/// The requests of one shard that wait, by what they wait for.
 #[derive(Debug)]
 pub struct Queue {
-    lines: HashMap<QuotaId, Line>,
+    lines: HashMap<Line, Crowd>,
     waiting: usize,
     waiting_max: usize,
     numbers: u64,
 }
 
-/// Those that wait for one limit.
+/// Those that wait in one line.
 #[derive(Debug, Default)]
-struct Line {
-    /// Tenants in the order of their turns, each with its requests in the order they came; none is empty.
-    tenants: VecDeque<(Option<TenantId>, VecDeque<u64>)>,
+struct Crowd {
+    /// By priority, the highest first.
+    ranks: [Rank; Priority::ALL.len()],
     waiting: usize,
 }
 
+/// Those of one priority.
+#[derive(Debug, Default)]
+struct Rank {
+    /// Tenants in the order of their turns, each with its requests in the order they came; none is empty.
+    tenants: VecDeque<(Option<TenantId>, VecDeque<u64>)>,
+    /// Turns it had since a lower one had the last, all of them while a lower one waited. Kept while nobody of this rank
+    /// waits: one who always comes just in time must not pass the lower ones over for ever.
+    turns: u8,
+}
+
 impl Queue {
-    /// A queue in which at most `waiting_max` requests wait, for whatever limit.
+    /// A queue in which at most `waiting_max` requests wait, in whatever line.
     #[must_use]
     pub fn new(waiting_max: usize) -> Self {
         Self { lines: HashMap::new(), waiting: 0, waiting_max, numbers: 0 }
@@ -48,173 +102,141 @@ impl Queue {
         self.waiting
     }
 
-    /// How many wait for this limit.
+    /// How many wait in this line.
     #[must_use]
-    pub fn waiting_for(&self, quota: QuotaId) -> usize {
-        self.lines.get(&quota).map_or(0, |line| line.waiting)
+    pub fn waiting_for(&self, line: Line) -> usize {
+        self.lines.get(&line).map_or(0, |crowd| crowd.waiting)
     }
 
-    /// Begins to wait for `quota`, for which at most `line_max` may wait.
+    /// Begins to wait in `line`, in which at most `line_max` may wait.
     ///
     /// # Errors
     /// So many wait already.
     pub fn enter(
         &mut self,
-        quota: QuotaId,
+        line: Line,
         tenant: Option<TenantId>,
+        priority: Priority,
         line_max: usize,
     ) -> Result<Ticket, Full> {
-        if self.waiting >= self.waiting_max || self.waiting_for(quota) >= line_max {
+        if self.waiting >= self.waiting_max || self.waiting_for(line) >= line_max {
             return Err(Full);
         }
         let number = self.numbers;
         self.numbers += 1;
         self.waiting += 1;
-        let line = self.lines.entry(quota).or_default();
-        line.waiting += 1;
-        match line.tenants.iter_mut().find(|(known, _)| *known == tenant) {
-            Some((_, requests)) => requests.push_back(number),
-            // A tenant that had nobody waiting comes after those that have.
-            None => line.tenants.push_back((tenant, VecDeque::from([number]))),
-        }
-        Ok(Ticket { quota, tenant, number })
+        let crowd = self.lines.entry(line).or_default();
+        crowd.waiting += 1;
+        crowd.rank(priority).enter(tenant, number);
+        Ok(Ticket { line, tenant, priority, number })
     }
 
     /// Whether it is this one's turn to try.
     #[must_use]
     pub fn is_first(&self, ticket: &Ticket) -> bool {
-        self.first(ticket.quota) == Some(*ticket)
+        self.first(ticket.line) == Some(*ticket)
     }
 
-    /// Whose turn it is.
+    /// Whose turn it is. Who enters may be it from then on, or it stays who it was; who leaves changes it only if it was
+    /// this one's.
     #[must_use]
-    pub fn first(&self, quota: QuotaId) -> Option<Ticket> {
-        let (tenant, requests) = self.lines.get(&quota)?.tenants.front()?;
-        Some(Ticket { quota, tenant: *tenant, number: *requests.front()? })
+    pub fn first(&self, line: Line) -> Option<Ticket> {
+        let (priority, rank) = self.lines.get(&line)?.turn()?;
+        let (tenant, requests) = rank.tenants.front()?;
+        Some(Ticket { line, tenant: *tenant, priority, number: *requests.front()? })
     }
 
     /// Whose turn it is in the line that this one waits in, or has waited in.
     #[must_use]
     pub fn next_after(&self, ticket: &Ticket) -> Option<Ticket> {
-        self.first(ticket.quota)
+        self.first(ticket.line)
     }
 
-    /// No longer waits: it was let in (`is_served`: the turn goes to the next tenant) or has given up.
+    /// No longer waits: it was let in (`is_served`: it has used a turn of its tenant and of its priority) or has given up.
     pub fn leave(&mut self, ticket: &Ticket, is_served: bool) {
-        let Some(line) = self.lines.get_mut(&ticket.quota) else { return };
-        let Some(place) = line.tenants.iter().position(|(tenant, _)| *tenant == ticket.tenant)
-        else {
-            return;
-        };
-        let Some((_, requests)) = line.tenants.get_mut(place) else { return };
-        let before = requests.len();
-        requests.retain(|number| *number != ticket.number);
-        if requests.len() == before {
+        let Some(crowd) = self.lines.get_mut(&ticket.line) else { return };
+        if !crowd.rank(ticket.priority).leave(ticket.tenant, ticket.number, is_served) {
             return;
         }
-        line.waiting -= 1;
+        crowd.waiting -= 1;
         self.waiting -= 1;
+        if crowd.waiting == 0 {
+            self.lines.remove(&ticket.line);
+        } else if is_served {
+            crowd.note_turn(ticket.priority);
+        }
+    }
+}
+
+impl Crowd {
+    fn rank(&mut self, priority: Priority) -> &mut Rank {
+        let [high, normal, low] = &mut self.ranks;
+        match priority {
+            Priority::High => high,
+            Priority::Normal => normal,
+            Priority::Low => low,
+        }
+    }
+
+    /// The priority whose turn it is: the highest that waits and does not owe one to a lower one that waits.
+    fn turn(&self) -> Option<(Priority, &Rank)> {
+        let mut turn = None;
+        for (priority, rank) in Priority::ALL.into_iter().zip(&self.ranks) {
+            if rank.is_empty() {
+                continue;
+            }
+            turn = Some((priority, rank));
+            if rank.turns < TURNS_PER_YIELD - 1 {
+                break;
+            }
+        }
+        turn
+    }
+
+    /// One of this priority was served: what the higher ones owed is paid, and it owes the lower ones more, if any wait.
+    fn note_turn(&mut self, served: Priority) {
+        let has_lower = (Priority::ALL.into_iter().zip(&self.ranks))
+            .any(|(priority, rank)| priority > served && !rank.is_empty());
+        for (priority, rank) in Priority::ALL.into_iter().zip(&mut self.ranks) {
+            if priority < served {
+                rank.turns = 0;
+            } else if priority == served {
+                let turns = rank.turns.saturating_add(1).min(TURNS_PER_YIELD - 1);
+                rank.turns = if has_lower { turns } else { 0 };
+            }
+        }
+    }
+}
+
+impl Rank {
+    fn is_empty(&self) -> bool {
+        self.tenants.is_empty()
+    }
+
+    fn enter(&mut self, tenant: Option<TenantId>, number: u64) {
+        match self.tenants.iter_mut().find(|(known, _)| *known == tenant) {
+            Some((_, requests)) => requests.push_back(number),
+            // A tenant that had nobody waiting comes after those that have.
+            None => self.tenants.push_back((tenant, VecDeque::from([number]))),
+        }
+    }
+
+    /// Whether it was there.
+    fn leave(&mut self, tenant: Option<TenantId>, number: u64, is_served: bool) -> bool {
+        let place = self.tenants.iter().position(|(known, _)| *known == tenant);
+        let Some(place) = place else { return false };
+        let Some((_, requests)) = self.tenants.get_mut(place) else { return false };
+        // Numbers rise, so that they are in order.
+        let Ok(index) = requests.binary_search(&number) else { return false };
+        requests.remove(index);
         if requests.is_empty() {
-            line.tenants.remove(place);
-        } else if is_served && let Some(tenant) = line.tenants.remove(place) {
-            line.tenants.push_back(tenant);
+            self.tenants.remove(place);
+        } else if is_served && let Some(tenant) = self.tenants.remove(place) {
+            self.tenants.push_back(tenant);
         }
-        if line.waiting == 0 {
-            self.lines.remove(&ticket.quota);
-        }
+        true
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: Option<TenantId> = Some(TenantId(1));
-    const B: Option<TenantId> = Some(TenantId(2));
-    const Q: QuotaId = QuotaId(7);
-
-    #[test]
-    fn tenants_take_turns_and_within_one_the_first_comes_first() {
-        let mut queue = Queue::new(10);
-        let a: Vec<_> = (0..3).map(|_| queue.enter(Q, A, 10).unwrap()).collect();
-        let b: Vec<_> = (0..2).map(|_| queue.enter(Q, B, 10).unwrap()).collect();
-        let nobodys = queue.enter(Q, None, 10).unwrap();
-        let mut served = Vec::new();
-        while let Some(first) = queue.first(Q) {
-            assert!(queue.is_first(&first));
-            queue.leave(&first, true);
-            served.push(first);
-        }
-        assert_eq!(served, [a[0], b[0], nobodys, a[1], b[1], a[2]]);
-        assert_eq!(queue.waiting(), 0);
-        assert!(queue.lines.is_empty(), "nothing is kept of a line that is over");
-    }
-
-    #[test]
-    fn who_gives_up_costs_its_tenant_no_turn() {
-        let mut queue = Queue::new(10);
-        let a: Vec<_> = (0..3).map(|_| queue.enter(Q, A, 10).unwrap()).collect();
-        let b = queue.enter(Q, B, 10).unwrap();
-        queue.leave(&a[0], false);
-        assert_eq!(queue.first(Q), Some(a[1]));
-        queue.leave(&a[2], false);
-        queue.leave(&a[2], true);
-        queue.leave(&a[1], true);
-        assert_eq!((queue.first(Q), queue.waiting()), (Some(b), 1));
-    }
-
-    #[test]
-    fn lines_and_the_whole_are_bounded() {
-        let mut queue = Queue::new(3);
-        let first = queue.enter(Q, A, 2).unwrap();
-        queue.enter(Q, B, 2).unwrap();
-        assert_eq!(queue.enter(Q, B, 2), Err(Full));
-        queue.enter(QuotaId(8), A, 2).unwrap();
-        assert_eq!(queue.enter(QuotaId(9), A, 2), Err(Full));
-        queue.leave(&first, false);
-        assert!(queue.enter(QuotaId(9), A, 2).is_ok());
-    }
-
-    /// Against a model that looks at everything each time.
-    #[test]
-    fn it_does_as_a_plain_list_does() {
-        let mut dice = 12_345_u64;
-        let mut roll = |sides: u64| {
-            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (dice >> 33) % sides
-        };
-        let mut queue = Queue::new(1000);
-        // In the order they came, with how often their tenants had been served when it mattered.
-        let mut waiting: Vec<Ticket> = Vec::new();
-        let mut order: Vec<Option<TenantId>> = Vec::new();
-        for _ in 0..5000 {
-            let tenant = Some(TenantId(u32::try_from(roll(5)).unwrap()));
-            if roll(2) == 0 {
-                waiting.push(queue.enter(Q, tenant, 1000).unwrap());
-                if !order.contains(&tenant) {
-                    order.push(tenant);
-                }
-            } else if !waiting.is_empty() {
-                let is_served = roll(3) > 0;
-                let place = if is_served {
-                    waiting.iter().position(|ticket| ticket.tenant == order[0]).unwrap()
-                } else {
-                    usize::try_from(roll(u64::try_from(waiting.len()).unwrap())).unwrap()
-                };
-                let ticket = waiting.remove(place);
-                if is_served {
-                    assert_eq!(queue.first(Q), Some(ticket));
-                }
-                queue.leave(&ticket, is_served);
-                let has_more = waiting.iter().any(|other| other.tenant == ticket.tenant);
-                if is_served || !has_more {
-                    order.retain(|tenant| *tenant != ticket.tenant);
-                }
-                if is_served && has_more {
-                    order.push(ticket.tenant);
-                }
-            }
-            assert_eq!(queue.waiting(), waiting.len());
-        }
-    }
-}
+mod tests;

@@ -84,6 +84,7 @@ fn tenant(name: &str) -> TenantPolicy {
         limits: Box::default(),
         model_limits: Box::default(),
         when_full: None,
+        priority: queue::Priority::Normal,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::config::policy::Step;
 use crate::config::policy::TENANTS_MAX;
 use crate::config::policy::Tenant;
 use crate::config::policy::WhenFull;
+use crate::config::resilience;
 use crate::config::section::Errors;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -74,6 +75,10 @@ pub(crate) fn whole(file: &File, errors: &mut Errors<'_>) {
     let mut tenants = Names::new("tenant", "[[tenant]]", tenants);
 
     for model in &file.models {
+        models.check_all(&model.fallback, errors);
+        if let Some(named) = &model.context_fallback {
+            models.check(named, errors);
+        }
         if let Some(named) = &model.degrade_to {
             models.check(named, errors);
         } else if model.when_full == Some(WhenFull::Degrade) {
@@ -158,6 +163,7 @@ pub fn warnings(file: &File) -> Vec<Error> {
     let mut warnings = check::warnings(file);
     let mut warn = |place: &Place, text: String| warnings.push(file.error(place, text));
     steps(file, &mut warn);
+    resilience::warnings(file, &mut warn);
     for jwt in &file.jwt {
         if jwt.audience.is_empty() {
             let text = "without audience, tokens that this issuer made for other services are accepted too";

@@ -98,14 +98,19 @@ const FIELDS_TAKEN: &[&str] = &[
 
 /// Why a field that we add may not have this name; the empty name is for fields that are not sent.
 pub(crate) fn not_a_field_of_ours(name: &str) -> Option<String> {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if !name.bytes().all(is_token) || name.len() > LABEL_BYTES_MAX {
+    if !name.is_empty() && !is_field_name(name) {
         return Some(
             "is not the name of a field: write for instance \"x-ringway-tenant\"".to_owned(),
         );
     }
     let is_taken = FIELDS_TAKEN.iter().any(|taken| taken.eq_ignore_ascii_case(name));
     is_taken.then(|| format!("\"{name}\" has a meaning already: write another name"))
+}
+
+/// Whether a text can be the name of a field, and one that is not absurdly long.
+pub(crate) fn is_field_name(text: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (1..=LABEL_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_token)
 }
 
 /// `@` separates a model's name from its version.

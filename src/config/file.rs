@@ -13,6 +13,16 @@ use crate::config::policy::Parameters;
 use crate::config::policy::Quotas;
 use crate::config::policy::Tenant;
 use crate::config::policy::WhenFull;
+use crate::config::resilience::AllDown;
+use crate::config::resilience::AttemptDeadline;
+use crate::config::resilience::Balance;
+use crate::config::resilience::Breaker;
+use crate::config::resilience::Hash;
+use crate::config::resilience::Health;
+use crate::config::resilience::Hedge;
+use crate::config::resilience::Outlier;
+use crate::config::resilience::Queue;
+use crate::config::resilience::Retry;
 use crate::config::url::Url;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -143,22 +153,16 @@ pub enum Dialect {
     Anthropic,
 }
 
-/// How an endpoint is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
-    /// In turn, whatever the weights say.
-    RoundRobin,
-    /// In turn, in proportion to the weights, smoothly.
-    WeightedRoundRobin,
-}
+impl Dialect {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::OpenAi, Self::Anthropic];
 
-impl Balance {
     /// As it is written in the file.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
-            Self::RoundRobin => "round_robin",
-            Self::WeightedRoundRobin => "weighted_round_robin",
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
         }
     }
 }
@@ -176,8 +180,24 @@ pub struct Upstream {
     pub api_key: Option<KeySource>,
     /// How one of its endpoints is chosen.
     pub balance: Balance,
+    /// `hash`: there if and only if `balance` is [`Balance::Hash`].
+    pub hash: Option<Hash>,
     /// At least one.
     pub endpoints: Vec<Endpoint>,
+    /// How long a new endpoint takes to get all of its share; zero: it has it at once.
+    pub slow_start: Duration,
+    /// The most requests that each endpoint has at a time, of all shards together.
+    pub max_in_flight: Option<u32>,
+    /// Who may wait where every endpoint is full.
+    pub queue: Queue,
+    /// What is done where no endpoint is usable.
+    pub all_down: AllDown,
+    /// How endpoints are checked; none: they are not.
+    pub health: Option<Health>,
+    /// When an endpoint is left alone; none: never.
+    pub breaker: Option<Breaker>,
+    /// When an endpoint is worse than its siblings; none: that is not looked at.
+    pub outlier: Option<Outlier>,
     /// How long we wait for it.
     pub deadlines: Deadlines,
     /// How its connections are kept.
@@ -246,6 +266,8 @@ pub struct Deadlines {
     pub gap: Duration,
     /// The whole request, from its receipt to the last byte.
     pub whole: Duration,
+    /// From the start of one attempt to its first byte; none: as long as `first_byte` allows.
+    pub attempt: Option<AttemptDeadline>,
 }
 
 /// `deadlines = { .. }` of a model: what it has differently from its upstream.
@@ -259,6 +281,8 @@ pub struct DeadlineOverrides {
     pub gap: Option<Duration>,
     /// Instead of the upstream's `whole`.
     pub whole: Option<Duration>,
+    /// Instead of the upstream's `attempt`, of whichever kind that is.
+    pub attempt: Option<AttemptDeadline>,
 }
 
 impl Deadlines {
@@ -270,6 +294,7 @@ impl Deadlines {
             first_byte: overrides.first_byte.unwrap_or(self.first_byte),
             gap: overrides.gap.unwrap_or(self.gap),
             whole: overrides.whole.unwrap_or(self.whole),
+            attempt: overrides.attempt.or(self.attempt),
         }
     }
 }
@@ -277,12 +302,18 @@ impl Deadlines {
 /// `pool = { .. }` of an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
+    /// Connections kept ready even while nothing needs them, for each endpoint and shard: at most `idle_max`.
+    pub idle_min: usize,
     /// Idle connections kept, for each endpoint and shard.
     pub idle_max: usize,
+    /// All connections, for each endpoint and shard; none: unbounded.
+    pub connections_max: Option<u32>,
     /// How long a connection may lie idle.
     pub idle: Duration,
     /// How old a connection may become.
     pub age: Duration,
+    /// How long a request may hold one without a byte moving before that is told.
+    pub leak: Duration,
 }
 
 /// `[[model]]`.
@@ -302,6 +333,16 @@ pub struct Model {
     pub upstream_model: String,
     /// What it has differently from its upstream.
     pub deadlines: DeadlineOverrides,
+    /// `retry`; none: one attempt.
+    pub retry: Option<Retry>,
+    /// `fallback`: whom to ask where this model fails, in order.
+    pub fallback: Vec<Named>,
+    /// `context_fallback`: whom to ask where a request is too long for this model.
+    pub context_fallback: Option<Named>,
+    /// `commit_after_ms`: how long the head of a stream waits for the first of its content.
+    pub commit_after: Duration,
+    /// `hedge`; none: no request is asked twice.
+    pub hedge: Option<Hedge>,
     /// `middleware` and `addresses`.
     pub level: Level,
     /// `limits`.

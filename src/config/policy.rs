@@ -4,6 +4,7 @@ use crate::config::cidr::Cidr;
 use crate::config::error::Place;
 use crate::config::file::Ca;
 use crate::config::file::KeySource;
+use crate::config::resilience::Priority;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -220,6 +221,8 @@ pub struct Tenant {
     pub limits: Quotas,
     /// `when_full`.
     pub when_full: Option<WhenFull>,
+    /// Whose requests wait shorter where endpoints are full.
+    pub priority: Priority,
     /// Its own credentials, by the upstream's name.
     pub upstream_keys: Vec<(Named, KeySource)>,
 }

@@ -1,5 +1,7 @@
 //! A table of the file being read: typed values by key, errors collected instead of returned.
 
+mod value;
+
 use crate::config::error::Error;
 use crate::config::error::Place;
 use crate::config::nearest::suggest;
@@ -8,6 +10,12 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeTable;
 use toml::de::DeValue;
+
+pub(crate) use value::Switch;
+pub use value::show_hundredths;
+
+/// The longest time that can be written, in milliseconds: 7 days.
+const MILLIS_MAX: u64 = 604_800_000;
 
 /// What is wrong so far, and what is needed to say where.
 pub(crate) struct Errors<'t> {
@@ -57,8 +65,8 @@ pub(crate) struct Section<'t> {
     pub(crate) place: Place,
 }
 
-/// A key that this version knows of and does not support: (key, what to do instead).
-pub(crate) type Later = (&'static str, &'static str);
+/// A key that is not supported, or belongs elsewhere: (key, why it is not taken, and what to do instead).
+pub(crate) type Elsewhere = (&'static str, &'static str);
 
 impl<'t> Section<'t> {
     pub(crate) fn new(table: &'t DeTable<'t>, place: Place) -> Self {
@@ -103,15 +111,20 @@ impl<'t> Section<'t> {
     }
 
     /// An error for every key that is not in `known`.
-    pub(crate) fn refuse_unknown(&self, known: &[&str], later: &[Later], errors: &mut Errors<'_>) {
+    pub(crate) fn refuse_unknown(
+        &self,
+        known: &[&str],
+        elsewhere: &[Elsewhere],
+        errors: &mut Errors<'_>,
+    ) {
         for key in self.table.keys() {
             let name: &str = key.get_ref();
             if known.contains(&name) {
                 continue;
             }
             let place = Place { line: errors.line(key.span().start), path: self.child_path(name) };
-            let text = match later.iter().find(|(key, _)| *key == name) {
-                Some((_, instead)) => format!("not supported by this version: {instead}"),
+            let text = match elsewhere.iter().find(|(key, _)| *key == name) {
+                Some((_, instead)) => (*instead).to_owned(),
                 None => format!("unknown key \"{name}\" ({})", suggest(name, known)),
             };
             errors.add(&place, text);
@@ -179,7 +192,7 @@ impl<'t> Section<'t> {
 
     /// A number of milliseconds, from 1 ms to 7 days.
     pub(crate) fn millis(&self, key: &str, errors: &mut Errors<'_>) -> Option<Duration> {
-        self.number(key, &(1..=604_800_000), errors).map(Duration::from_millis)
+        self.number(key, &(1..=MILLIS_MAX), errors).map(Duration::from_millis)
     }
 
     pub(crate) fn table(&self, key: &str, errors: &mut Errors<'_>) -> Option<Self> {

@@ -9,6 +9,7 @@ use crate::control::resolve::Resolver;
 use crate::control::state::unix_ms;
 use crate::snapshot::Asked;
 use crate::snapshot::Ledger;
+use crate::snapshot::Look;
 use crate::snapshot::Outline;
 use crate::snapshot::Snapshot;
 use crate::snapshot::World;
@@ -97,6 +98,7 @@ pub fn explain(
         address: asked.address,
         tenant: asked.tenant.as_deref(),
         now_unix_ms: unix_ms(),
+        look: Look::default(),
     };
     let explanation = explain_request(&snapshot, request);
     if asked.is_json {

@@ -4,8 +4,10 @@
 
 mod admin;
 pub mod check;
+mod endpoints;
 mod fetch;
 pub mod file;
+mod health;
 mod jwks;
 pub mod key;
 pub mod log;
@@ -40,6 +42,7 @@ use crate::control::state::Shared;
 use crate::control::state::State;
 use crate::control::watch::Watch;
 use crate::crossing::gauges::Page;
+use crate::crossing::health::SharedHealth;
 use crate::crossing::publish::Publisher;
 use crate::crossing::records;
 use crate::record::Reason;
@@ -77,6 +80,8 @@ pub struct Options {
     pub shards: Vec<ShardEnd>,
     /// Where snapshots go.
     pub publisher: Publisher,
+    /// How every endpoint is.
+    pub health: SharedHealth,
     /// How long streams may go on after the first SIGTERM.
     pub drain: Duration,
     /// Commands of the process itself.
@@ -173,7 +178,8 @@ pub fn run(options: Options) -> ExitReason {
 }
 
 async fn control(options: Options) -> ExitReason {
-    let Options { source, steps, admin, shards, publisher, drain, commands, ready } = options;
+    let Options { source, steps, admin, shards, publisher, health, drain, commands, ready } =
+        options;
     let mut tasks = JoinSet::new();
     let mut orders = match orders(commands, &mut tasks) {
         Ok(orders) => orders,
@@ -182,7 +188,7 @@ async fn control(options: Options) -> ExitReason {
     let (pages, records): (Vec<_>, Vec<_>) =
         shards.into_iter().map(|end| (end.page, end.records)).unzip();
     let kid_pages: Vec<Arc<Page>> = pages.clone();
-    let shared = Shared::new(State::new(pages, publisher));
+    let shared = Shared::new(State::new(pages, publisher, health));
     let publishing = shared.clone();
     let started = tokio::select! {
         started = Watch::start(source, steps, move |snapshot| publishing.lock().publish(snapshot)) => started,
@@ -211,8 +217,10 @@ async fn control(options: Options) -> ExitReason {
     shared.lock().open(reloads.clone());
     tasks.spawn(admin::serve(listener, shared.clone()));
     let watching = Some(tokio::spawn(watch.run()));
+    let caring = Some(tokio::spawn(health::run(shared.clone())));
     let access = AccessLog::default();
-    let mut desk = Desk { shared, records, access, drain, reloads, watching, ends_at: None };
+    let mut desk =
+        Desk { shared, records, access, drain, reloads, watching, caring, ends_at: None };
     desk.follow();
     ready(Ready { admin: address, snapshot });
     desk.run(orders).await
@@ -260,6 +268,8 @@ struct Desk {
     reloads: watch::Remote,
     /// The task that watches the config; none once it has ended, which only a bug can make it do.
     watching: Option<JoinHandle<()>>,
+    /// The task that cares for the health of endpoints; none as above.
+    caring: Option<JoinHandle<()>>,
     /// When the drain deadline passes; none as long as requests are served.
     ends_at: Option<Instant>,
 }
@@ -277,7 +287,7 @@ impl Desk {
                 }
                 () = time::sleep(tick) => {}
             }
-            self.look_after_watch();
+            self.look_after_tasks();
             self.follow();
             self.fetch();
             self.access.turn_over(Instant::now()).await;
@@ -321,11 +331,15 @@ impl Desk {
         }
     }
 
-    /// Says so when the task that watches has ended: all goes on with what is published.
-    fn look_after_watch(&mut self) {
+    /// Says so when a task has ended that never should: all goes on with what is published, and with what requests meet.
+    fn look_after_tasks(&mut self) {
         if self.watching.take_if(|watching| watching.is_finished()).is_some() {
             tracing::error!("the config is not watched any more because of a bug");
             self.shared.lock().stop_watching();
+        }
+        if self.caring.take_if(|caring| caring.is_finished()).is_some() {
+            tracing::error!("endpoints are not checked any more because of a bug");
+            health::abandon(&self.shared.lock());
         }
     }
 

@@ -1,12 +1,18 @@
 //! What control knows: what is published, what was tried, and where the shards count.
 
+use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::SystemTime;
 
+use tokio::sync::Notify;
+
 use crate::config::LogPath;
+use crate::control::endpoints;
+use crate::control::health::Checked;
 use crate::control::log::access::Counts;
 use crate::control::metrics;
 use crate::control::metrics::ControlNumbers;
@@ -15,17 +21,25 @@ use crate::control::process;
 use crate::control::retire::Retired;
 use crate::control::watch;
 use crate::crossing::gauges::Page;
+use crate::crossing::health::SharedHealth;
 use crate::crossing::publish::Phase;
 use crate::crossing::publish::Publication;
 use crate::crossing::publish::Publisher;
 use crate::record::counters::ShardCounter;
 use crate::record::histogram::nanos;
 use crate::snapshot::Snapshot;
+use crate::sys::clock;
+use crate::units::SlotId;
 
 /// What control knows.
 pub(crate) struct State {
     pages: Vec<Arc<Page>>,
     publisher: Publisher,
+    health: SharedHealth,
+    /// What health checks said.
+    checked: HashMap<SlotId, Checked>,
+    /// Rung whenever something else is published.
+    published: Arc<Notify>,
     names: Names,
     current: Option<Publication>,
     retired: Retired,
@@ -54,10 +68,13 @@ impl Shared {
 }
 
 impl State {
-    pub(crate) fn new(pages: Vec<Arc<Page>>, publisher: Publisher) -> Self {
+    pub(crate) fn new(pages: Vec<Arc<Page>>, publisher: Publisher, health: SharedHealth) -> Self {
         Self {
             pages,
             publisher,
+            health,
+            checked: HashMap::new(),
+            published: Arc::default(),
             names: Names::default(),
             current: None,
             retired: Retired::default(),
@@ -76,11 +93,38 @@ impl State {
     /// Takes `snapshot` as the one to be served, and gives it to every shard once the gateway is open.
     pub(crate) fn publish(&mut self, snapshot: Arc<Snapshot>) {
         self.learn(&snapshot);
+        self.welcome(&snapshot);
         let before = self.current.replace(Publication { snapshot, phase: self.phase });
         if let Some(before) = before {
             self.retired.keep(before.snapshot);
         }
         self.nudge();
+        self.published.notify_one();
+    }
+
+    /// Rings whenever something else is published. For one who waits.
+    pub(crate) fn published(&self) -> Arc<Notify> {
+        Arc::clone(&self.published)
+    }
+
+    /// The health page.
+    pub(crate) fn health(&self) -> &SharedHealth {
+        &self.health
+    }
+
+    /// What the health checks of an endpoint said.
+    pub(crate) fn checked(&self, slot: SlotId) -> Option<&Checked> {
+        self.checked.get(&slot)
+    }
+
+    /// Counts a health check.
+    pub(crate) fn note_check(&mut self, slot: SlotId, result: Result<(), String>) {
+        let checked = self.checked.entry(slot).or_default();
+        match &result {
+            Ok(()) => checked.passed += 1,
+            Err(_) => checked.failed += 1,
+        }
+        checked.trouble = result.err();
     }
 
     /// The snapshot with this number, published now or before; none once nobody holds it.
@@ -217,6 +261,8 @@ impl State {
             tenants: current.map_or(0, |current| current.admission.tenants.len() as u64),
             keys: current.map_or(0, |current| current.keys.len() as u64),
             keys_bytes: current.map_or(0, |current| current.keys.bytes() as u64),
+            endpoints: current
+                .map_or_else(Vec::new, |current| endpoints::numbers(self, current, clock::now())),
             key_sets: reloads.map_or_else(Vec::new, |reloads| reloads.key_sets.clone()),
             is_last_reload_successful: reloads.is_some_and(|it| it.is_last_reload_successful),
             reloads: reloads.map_or(0, |reloads| reloads.reloads),
@@ -241,6 +287,15 @@ impl State {
         for endpoint in &snapshot.endpoints {
             self.names.learn_slot(endpoint.slot, &endpoint.url);
         }
+    }
+
+    /// Endpoints that were not there a moment ago begin slowly. At the start of the process all are new, and so none is.
+    fn welcome(&self, snapshot: &Snapshot) {
+        let Some(before) = &self.current else { return };
+        let known: HashSet<SlotId> =
+            before.snapshot.endpoints.iter().map(|endpoint| endpoint.slot).collect();
+        let new = snapshot.endpoints.iter().filter(|endpoint| !known.contains(&endpoint.slot));
+        new.for_each(|endpoint| self.health.appear(endpoint.slot, clock::now()));
     }
 
     fn loads(&self, counter: ShardCounter) -> Vec<u64> {

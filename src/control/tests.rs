@@ -9,11 +9,17 @@ use std::thread;
 use std::thread::JoinHandle;
 
 use super::*;
+use crate::balance::breaker;
+use crate::balance::verdict::Verdict;
+use crate::crossing::health::Health;
+use crate::crossing::health::SharedHealth;
 use crate::crossing::publish;
 use crate::crossing::publish::Inlet;
 use crate::crossing::publish::Phase;
 use crate::record::Record;
 use crate::record::counters::ShardCounter;
+use crate::units::ShardId;
+use crate::units::SlotId;
 
 /// The shortest config there is.
 const CONFIG: &str = r#"
@@ -63,6 +69,10 @@ fn start(drain: Duration) -> (Running, Vec<Shard>) {
 }
 
 fn start_with(source: Source, drain: Duration) -> (Running, Vec<Shard>) {
+    start_on(source, drain, Health::new(2))
+}
+
+fn start_on(source: Source, drain: Duration, health: SharedHealth) -> (Running, Vec<Shard>) {
     let (publisher, inlets) = publish::channel(2).unwrap();
     let (mut shards, mut ends) = (Vec::new(), Vec::new());
     for inlet in inlets {
@@ -79,6 +89,7 @@ fn start_with(source: Source, drain: Duration) -> (Running, Vec<Shard>) {
         admin: None,
         shards: ends,
         publisher,
+        health,
         drain,
         commands,
         ready: Box::new(move |ready| told.send(ready).unwrap()),
@@ -230,6 +241,60 @@ fn a_bad_config_keeps_the_last_good_snapshot() {
     std::fs::remove_file(path).unwrap();
 }
 
+/// What shards note is what operators see, wherever they look.
+#[test]
+fn the_health_of_endpoints_is_shown() {
+    let config = CONFIG.replace(
+        "127.0.0.1:9\" }]",
+        "127.0.0.1:9\" }, { url = \"http://127.0.0.1:7\" }]\ndeadlines = { attempt_ms = 700 }\nhealth = { preset = \"health\" }",
+    );
+    let health = Health::new(2);
+    let (running, _shards) = start_on(Source::BuiltIn(config), Duration::ZERO, Arc::clone(&health));
+    let (shard, slot) = (ShardId(1), SlotId(0));
+    health.begin(shard, slot);
+    let rule = breaker::Rule {
+        consecutive: 1,
+        error_percent: 100,
+        requests_min: 10,
+        window: Duration::from_secs(10),
+        open: Duration::from_secs(60),
+        open_max: Duration::from_secs(60),
+        credential: Duration::from_secs(60),
+    };
+    health.note(shard, slot, Verdict::Bad, false, Some(&rule), crate::sys::clock::now());
+
+    let (_, answer) = running.ask("GET", "/admin/snapshot");
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    let shown: serde_json::Value = serde_json::from_str(body).unwrap();
+    let live = |index: usize| &shown["upstreams"][0]["endpoints"][index]["live"];
+    assert_eq!(live(0)["state"], "open", "{answer}");
+    assert_eq!(live(0)["breaker"]["reason"], "failures");
+    assert!(live(0)["breaker"]["for_ms"].as_f64().unwrap() > 1_000.0);
+    assert_eq!(live(0)["in_flight_by_shard"], serde_json::json!([0, 1]));
+    assert_eq!(live(0)["attempts"]["bad"], 1);
+    assert_eq!(live(0)["attempt_deadline_ms"]["m"], 700.0);
+    assert_eq!(live(1)["state"], "usable");
+    assert_eq!(live(1)["check"]["state"], "unknown");
+    let outline: crate::snapshot::Outline = serde_json::from_str(body).unwrap();
+    assert_eq!(outline.upstreams[0].endpoints.len(), 2, "as `ringway check` reads it");
+
+    let (_, metrics) = running.ask("GET", "/metrics");
+    let of = |port: u16| format!("{{upstream=\"local\",endpoint=\"http://127.0.0.1:{port}\"");
+    for line in [
+        format!("ringway_endpoint_state{},state=\"open\"}} 1\n", of(9)),
+        format!("ringway_endpoint_state{},state=\"usable\"}} 1\n", of(7)),
+        format!("ringway_endpoint_in_flight{}}} 1\n", of(9)),
+        format!("ringway_endpoint_breaker_opened_total{},reason=\"failures\"}} 1\n", of(9)),
+    ] {
+        assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
+    }
+    let (_, answer) = running.ask("GET", "/admin/explain?model=m");
+    assert!(answer.contains("open, score 1.000, 1 in flight, each attempt 700 ms: "), "{answer}");
+    assert!(answer.contains("Its circuit breaker is open after too many failures."), "{answer}");
+    running.remote.tell(Command::Stop);
+    running.control.join().unwrap();
+}
+
 #[test]
 fn records_become_lines_of_the_access_log() {
     let path = temporary("access.log");
@@ -274,6 +339,7 @@ fn what_keeps_control_from_beginning_is_said() {
         admin,
         shards: Vec::new(),
         publisher: publish::channel(0).unwrap().0,
+        health: Health::new(0),
         drain: Duration::ZERO,
         commands: remote().1,
         ready: Box::new(|_| panic!("it is not ready")),

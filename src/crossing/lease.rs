@@ -8,14 +8,7 @@
 
 use crate::admission::limit::Rule;
 use crate::admission::limit::WINDOW_PARTS;
-
-/// A word that several threads change. Two implementations: the atomic one, and that of the model checker.
-pub(super) trait Word {
-    /// Its value.
-    fn load(&self) -> u64;
-    /// Puts `new` in the place of `old`, if that is what is there.
-    fn replace(&self, old: u64, new: u64) -> bool;
-}
+use crate::crossing::word::Word;
 
 /// Requests that a lease is for, that of its taker included.
 const LEASE_TAKES: u32 = 8;

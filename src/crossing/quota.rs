@@ -18,7 +18,6 @@ use crate::admission::limit::Standing;
 use crate::admission::limit::WINDOW_PARTS;
 use crate::crossing::lease::Cells;
 use crate::crossing::lease::Count;
-use crate::crossing::lease::Word;
 use crate::snapshot::QUOTAS_MAX;
 use crate::units::Moment;
 use crate::units::QuotaId;
@@ -34,18 +33,6 @@ const SUBJECT_KEPT: Duration = Duration::from_secs(25 * 3600);
 const PROBES: usize = 16;
 
 const PARTS: usize = WINDOW_PARTS as usize;
-
-impl Word for AtomicU64 {
-    #[inline]
-    fn load(&self) -> u64 {
-        self.load(Ordering::Acquire)
-    }
-
-    #[inline]
-    fn replace(&self, old: u64, new: u64) -> bool {
-        self.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-}
 
 /// The book as shards and control hold it.
 pub type SharedBook = Arc<Book>;

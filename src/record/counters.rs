@@ -27,14 +27,20 @@ closed! {
         RequestsOpen => "requests_open",
         /// Gauge: requests that wait for their turn at a limit.
         QueueWaiting => "queue_waiting",
+        /// Gauge: requests that wait because every endpoint has as many in flight as it may.
+        EndpointQueueWaiting => "endpoint_queue_waiting",
         /// Gauge: connections to endpoints that serve a request now.
         PoolInUse => "pool_in_use",
         /// Gauge: connections to endpoints that wait for the next request.
         PoolIdle => "pool_idle",
+        /// Gauge: requests that wait for a connection, because their endpoint has as many as it may.
+        PoolWaiting => "pool_waiting",
         /// Connections to endpoints opened.
         PoolOpened => "pool_opened",
         /// Requests sent over a connection that had served one before.
         PoolReused => "pool_reused",
+        /// Connections to endpoints that a request held for too long without a byte moving.
+        PoolLeaks => "pool_leaks",
         /// Gauge: bytes of bodies and of responses that wait in chunks of this shard.
         HeldBytes => "held_bytes",
         /// Records that did not fit into the queue to control.
@@ -89,6 +95,12 @@ closed! {
         Cancelled => "cancelled",
         /// Attempts after the first.
         Repeated => "repeated",
+        /// Attempts that the model's policy allowed after one that failed.
+        Retries => "retries",
+        /// Requests that another model of this one's fallback chain was asked for.
+        FellBack => "fell_back",
+        /// Requests that were too long for this model, so that the one with more room was asked.
+        ContextFallbacks => "context_fallbacks",
         /// Requests whose tokens we have estimated.
         Estimated => "estimated",
     }
@@ -101,6 +113,46 @@ closed! {
         Requests => "requests",
         /// Memory for bodies, and for responses that wait for their clients.
         HeldBytes => "held_bytes",
+    }
+}
+
+closed! {
+    /// Why a request that had failed was not sent again, in the words of the balance.
+    pub enum RetryDenied {
+        /// What went wrong is not on the model's list.
+        NotRepeatable => "not_repeatable",
+        /// It was tried as often as the model allows.
+        AttemptsUsed => "attempts_used",
+        /// There was no time left to wait for another attempt.
+        NoTime => "no_time",
+        /// Too many requests were being repeated already.
+        NoBudget => "no_budget",
+    }
+}
+
+closed! {
+    /// What came of asking a second endpoint because the first was slow to answer.
+    pub enum HedgeResult {
+        /// The second answered first.
+        Won => "won",
+        /// The first answered first after all.
+        Lost => "lost",
+        /// The second was not asked: too many requests were asked twice already, or nobody else was there.
+        Denied => "denied",
+    }
+}
+
+closed! {
+    /// What came of waiting for a place at an endpoint.
+    pub enum QueueResult {
+        /// It had its turn.
+        Served => "served",
+        /// As many waited as may.
+        Full => "full",
+        /// It waited as long as it may.
+        TimedOut => "timed_out",
+        /// Its client left.
+        Gone => "gone",
     }
 }
 
@@ -119,7 +171,10 @@ closed! {
 const RETIREMENTS_AT: usize = ShardCounter::COUNT;
 const CAPS_AT: usize = RETIREMENTS_AT + Retirement::COUNT;
 const PROXY_TROUBLES_AT: usize = CAPS_AT + Cap::COUNT;
-const REFUSALS_AT: usize = PROXY_TROUBLES_AT + ProxyTrouble::COUNT;
+const RETRIES_DENIED_AT: usize = PROXY_TROUBLES_AT + ProxyTrouble::COUNT;
+const HEDGES_AT: usize = RETRIES_DENIED_AT + RetryDenied::COUNT;
+const QUEUE_RESULTS_AT: usize = HEDGES_AT + HedgeResult::COUNT;
+const REFUSALS_AT: usize = QUEUE_RESULTS_AT + QueueResult::COUNT;
 
 /// How many cells a shard has.
 pub const SHARD_CELLS: usize = REFUSALS_AT + Reason::COUNT;
@@ -157,6 +212,24 @@ impl From<Cap> for ShardCell {
 impl From<ProxyTrouble> for ShardCell {
     fn from(trouble: ProxyTrouble) -> Self {
         Self(PROXY_TROUBLES_AT + trouble.index())
+    }
+}
+
+impl From<RetryDenied> for ShardCell {
+    fn from(why: RetryDenied) -> Self {
+        Self(RETRIES_DENIED_AT + why.index())
+    }
+}
+
+impl From<HedgeResult> for ShardCell {
+    fn from(result: HedgeResult) -> Self {
+        Self(HEDGES_AT + result.index())
+    }
+}
+
+impl From<QueueResult> for ShardCell {
+    fn from(result: QueueResult) -> Self {
+        Self(QUEUE_RESULTS_AT + result.index())
     }
 }
 
@@ -272,8 +345,12 @@ mod tests {
         let reasons = Retirement::ALL.iter().map(|&reason| ShardCell::from(reason));
         let caps = Cap::ALL.iter().map(|&cap| ShardCell::from(cap));
         let troubles = ProxyTrouble::ALL.iter().map(|&trouble| ShardCell::from(trouble));
+        let denied = RetryDenied::ALL.iter().map(|&why| ShardCell::from(why));
+        let hedges = HedgeResult::ALL.iter().map(|&result| ShardCell::from(result));
+        let queued = QueueResult::ALL.iter().map(|&result| ShardCell::from(result));
         let refusals = Reason::all().map(ShardCell::from);
-        let all = counters.chain(reasons).chain(caps).chain(troubles).chain(refusals);
+        let all = counters.chain(reasons).chain(caps).chain(troubles);
+        let all = all.chain(denied).chain(hedges).chain(queued).chain(refusals);
         let cells: Vec<_> = all.map(ShardCell::index).collect();
         assert_eq!(cells, (0..SHARD_CELLS).collect::<Vec<_>>());
     }

@@ -33,12 +33,23 @@ closed! {
         UpstreamMalformed => "upstream_malformed",
         /// The first byte of the response did not come within its deadline, counted from the receipt of the request.
         FirstByteTimedOut => "first_byte_timed_out",
+        /// The first byte of the response did not come within the deadline of one attempt.
+        AttemptTimedOut => "attempt_timed_out",
         /// The time between two pieces of the response was longer than the gap deadline.
         GapTimedOut => "gap_timed_out",
         /// The whole request took longer than its deadline.
         WholeTimedOut => "whole_timed_out",
         /// The endpoint closed or reset the connection in the middle of its response.
         UpstreamTruncated => "upstream_truncated",
+        /// The endpoint answered with an error that was not passed on, for the request was to be sent elsewhere; and then
+        /// nobody else was there.
+        UpstreamStatus => "upstream_status",
+        /// The endpoint does not take the credential that the gateway is configured with.
+        CredentialRefused => "credential_refused",
+        /// Every endpoint serves as many requests as it may, and as many wait for one as may.
+        EndpointsFull => "endpoints_full",
+        /// Every endpoint served as many requests as it may for longer than a request may wait.
+        EndpointWaitTimedOut => "endpoint_wait_timed_out",
         /// The gateway is at one of its bounds (streams, held bytes, files).
         GatewayFull => "gateway_full",
         /// The gateway is shutting down and the drain deadline has passed.
@@ -87,14 +98,22 @@ impl Fault {
             | Self::UpstreamReset
             | Self::UpstreamMalformed
             | Self::FirstByteTimedOut
+            | Self::AttemptTimedOut
             | Self::GapTimedOut
             | Self::WholeTimedOut
-            | Self::UpstreamTruncated => Whose::Upstream,
-            Self::GatewayFull | Self::Draining | Self::Bug => Whose::Gateway,
+            | Self::UpstreamTruncated
+            | Self::UpstreamStatus
+            | Self::EndpointsFull
+            | Self::EndpointWaitTimedOut => Whose::Upstream,
+            // The credential stands in the gateway's configuration.
+            Self::CredentialRefused | Self::GatewayFull | Self::Draining | Self::Bug => {
+                Whose::Gateway
+            }
         }
     }
 
-    /// Whether the request may be sent again, given that not one byte of a response went to the client.
+    /// Whether the request may be sent again whatever the policy of its model says, given that not one byte of a response
+    /// went to the client.
     #[must_use]
     pub const fn retry(self) -> Retry {
         match self {
@@ -109,9 +128,14 @@ impl Fault {
             | Self::BodyTimedOut
             | Self::UpstreamMalformed
             | Self::FirstByteTimedOut
+            | Self::AttemptTimedOut
             | Self::GapTimedOut
             | Self::WholeTimedOut
             | Self::UpstreamTruncated
+            | Self::UpstreamStatus
+            | Self::CredentialRefused
+            | Self::EndpointsFull
+            | Self::EndpointWaitTimedOut
             | Self::GatewayFull
             | Self::Draining
             | Self::Bug => Retry::Never,
@@ -130,10 +154,17 @@ impl Fault {
             | Self::UpstreamClosedEarly
             | Self::UpstreamReset
             | Self::UpstreamMalformed
-            | Self::UpstreamTruncated => 502,
-            Self::NoEndpoint | Self::GatewayFull | Self::Draining => 503,
+            | Self::UpstreamTruncated
+            | Self::UpstreamStatus
+            | Self::CredentialRefused => 502,
+            Self::NoEndpoint
+            | Self::EndpointsFull
+            | Self::EndpointWaitTimedOut
+            | Self::GatewayFull
+            | Self::Draining => 503,
             Self::ConnectTimedOut
             | Self::FirstByteTimedOut
+            | Self::AttemptTimedOut
             | Self::GapTimedOut
             | Self::WholeTimedOut => 504,
             Self::Bug => 500,
@@ -176,11 +207,23 @@ impl Fault {
             }
             Self::UpstreamReset => "The model server reset the connection before it answered.",
             Self::UpstreamMalformed => "The model server's answer is not valid HTTP.",
-            Self::FirstByteTimedOut => "The model server did not begin to answer in time.",
+            Self::FirstByteTimedOut | Self::AttemptTimedOut => {
+                "The model server did not begin to answer in time."
+            }
             Self::GapTimedOut => "The model server stopped in the middle of its answer.",
             Self::WholeTimedOut => "The request took longer than the gateway allows.",
             Self::UpstreamTruncated => {
                 "The model server closed the connection in the middle of its answer."
+            }
+            Self::UpstreamStatus => {
+                "The model server answered with an error, and no other one was available. Try again later."
+            }
+            Self::CredentialRefused => {
+                "The model server refuses the gateway's own credential. Tell the gateway's operator."
+            }
+            Self::EndpointsFull => "All model servers of this model are busy. Try again later.",
+            Self::EndpointWaitTimedOut => {
+                "No model server of this model became free in time. Try again later."
             }
             Self::GatewayFull => "The gateway is at its capacity. Try again later.",
             Self::Draining => "The gateway is shutting down. Try again.",
@@ -203,7 +246,7 @@ mod tests {
             match fault.whose() {
                 Whose::Client => assert!((400..500).contains(&fault.status()), "{label}"),
                 Whose::Upstream => assert!((502..=504).contains(&fault.status()), "{label}"),
-                Whose::Gateway => assert!(matches!(fault.status(), 500 | 503), "{label}"),
+                Whose::Gateway => assert!(matches!(fault.status(), 500 | 502 | 503), "{label}"),
             }
             assert!(!fault.code().is_empty());
         }

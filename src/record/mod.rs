@@ -116,6 +116,11 @@ pub struct Record {
     pub is_cancelled: bool,
     /// How often it was sent or tried to be sent; 0 if it was refused.
     pub attempts: u8,
+    /// A second endpoint was asked as well, because the first was slow to answer.
+    pub hedged: bool,
+    /// The model that was asked for, where another one of its fallback chain was asked in the end: its lane. Then `lane` is
+    /// that of the other.
+    pub fell_back_from: Option<LaneId>,
     /// Bytes of the request's body.
     pub bytes_up: u64,
     /// Bytes of the response's body.

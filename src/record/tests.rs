@@ -126,3 +126,14 @@ fn a_request_id_is_32_hexadecimal_digits() {
     assert_eq!(id.to_string(), "0123456789abcdef00000000000000ff");
     assert_eq!(&id.hex(), id.to_string().as_bytes());
 }
+
+/// This module may not know the balance, so it repeats its words.
+#[test]
+fn what_is_not_repeated_is_said_in_the_words_of_the_balance() {
+    use crate::balance::retry::GaveUp;
+    use crate::record::counters::RetryDenied;
+
+    let said: Vec<_> = GaveUp::ALL.iter().map(|why| why.label()).collect();
+    let counted: Vec<_> = RetryDenied::ALL.iter().map(|why| why.label()).collect();
+    assert_eq!(said, counted);
+}

@@ -6,6 +6,12 @@ use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 
+pub use self::race::Ahead;
+pub use self::terms::Deadlines;
+pub use self::terms::Ended;
+pub use self::terms::Judged;
+pub use self::terms::Observer;
+pub use self::terms::Progress;
 use super::response::Response;
 use super::upload::Body;
 use super::upload::Upload;
@@ -19,41 +25,15 @@ use crate::units::Moment;
 use crate::upstream::Link;
 use crate::wire::buffer::Buffers;
 
+mod race;
+mod terms;
+
 /// How often a client that has closed its sending direction is looked at: is it still there?
 const HALF_CLOSED_LOOK: Duration = Duration::from_millis(100);
 
-/// When an exchange must be where.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadlines {
-    /// The first byte of the response.
-    pub first_byte: Moment,
-    /// The end.
-    pub whole: Moment,
-    /// The longest pause between two reads of the response.
-    pub gap: Duration,
-    /// The longest time that a client may read nothing of what waits for it.
-    pub write: Duration,
-}
-
-/// What is known of an exchange from outside, also of one that was given up.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Progress {
-    /// When the request had gone up whole.
-    pub sent_up: Option<Moment>,
-    /// When the first byte of the response came.
-    pub first_byte: Option<Moment>,
-    /// When the first byte of the response's content went down.
-    pub first_content: Option<Moment>,
-    /// Whether a byte of a response went down: from here on nothing can be repeated.
-    pub has_answered: bool,
-    /// Whether a byte of the request went up.
-    pub has_sent: bool,
-    /// From the first read of the response to the end of the send that passed it on.
-    pub first_passing: Duration,
-}
-
-/// Both ends of an exchange and what it needs.
-pub struct Exchange<'e> {
+/// Both ends of an exchange and what it needs. What belongs to one connection is given to [`Exchange::run`] or is a
+/// reference here, so that after [`Ended::HedgeDue`] it goes on with either of two.
+pub struct Exchange<'e, O> {
     /// Who asked.
     pub client: &'e mut Client,
     /// Who answers.
@@ -68,8 +48,8 @@ pub struct Exchange<'e> {
     pub progress: &'e mut Progress,
     /// The response.
     pub response: &'e mut Response,
-    /// Who wants to be told of each read of the response, once it was passed on.
-    pub observer: Option<&'e dyn Fn(&mut Response)>,
+    /// Who is told of it.
+    pub observer: O,
 }
 
 /// What a wait ended with.
@@ -91,69 +71,113 @@ struct Interest {
     client_drained: bool,
 }
 
-impl Exchange<'_> {
+/// How long it may still wait.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// When it is over unless something moves.
+    deadline: Moment,
+    /// When something moved last.
+    moved: Moment,
+    /// Whether it was told that nothing moves, or need not be.
+    has_told: bool,
+    /// Whether a second connection is of use: one alone is run.
+    may_hedge: bool,
+}
+
+impl<O: Observer> Exchange<'_, O> {
     /// Sends the request, which `upload` has begun with these `edits`, and relays the response until its end. Once a byte of the
-    /// response has come, the request is released: it cannot be sent again.
+    /// response went down, the request is released: it cannot be sent again.
     ///
     /// # Errors
     /// Why it ended before. What was left undone on either side shows in `progress` and `response`.
-    pub async fn run(
-        &mut self,
-        upload: &mut Upload,
-        request: &mut Incoming,
-        edits: &[Edit<'_>],
-    ) -> Result<(), Fault> {
-        self.progress.has_sent |= upload.has_sent;
-        self.progress.sent_up = None; // What an attempt before this one had sent does not count.
-        self.note_upload(upload);
-        let mut deadline = self.deadlines.first_byte.min(self.deadlines.whole);
-        loop {
-            let has_backlog = self.client.has_backlog();
-            let interest = Interest {
-                link_readable: !has_backlog,
-                link_writable: upload.may_go_on() || self.link.has_unsent(),
-                client_drained: has_backlog,
-            };
-            match self.wait(interest, deadline).await {
-                Wake::LinkReadable => {
-                    self.relay()?;
-                    if self.progress.first_byte.is_some() && !upload.may_go_on() {
-                        request.release(self.buffers);
-                    }
-                    if self.response.is_done() && !self.client.has_backlog() {
-                        return Ok(());
-                    }
-                    deadline = self.next_deadline();
+    pub fn run<'a>(
+        &'a mut self,
+        upload: &'a mut Upload,
+        request: &'a mut Incoming,
+        edits: &'a [Edit<'a>],
+    ) -> impl Future<Output = Result<Ended, Fault>> {
+        // An async fn would keep its arguments twice, in every open stream.
+        let mut pace = self.begin(upload, true);
+        async move {
+            loop {
+                let wake = self.wait(upload, &pace).await;
+                if let Some(ended) = self.step(wake, upload, request, edits, &mut pace)? {
+                    return Ok(ended);
                 }
-                Wake::LinkWritable => {
-                    let body = Body { bytes: request.body(), edits };
-                    if upload.go_on(self.link, self.buffers, body).is_err() {
-                        // It takes no more; what it has said before that (401, 413) can still be read.
-                        upload.give_up(self.buffers);
-                    }
-                    self.progress.has_sent |= upload.has_sent;
-                    self.note_upload(upload);
-                }
-                Wake::ClientReadable => self.look_at_client()?,
-                Wake::ClientDrained => {
-                    if self.response.is_done() {
-                        return Ok(());
-                    }
-                    deadline = self.next_deadline();
-                }
-                Wake::ClientLost => return Err(Fault::ClientGone),
-                Wake::Due => self.judge_deadline(deadline)?,
             }
         }
     }
 
+    fn begin(&mut self, upload: &mut Upload, may_hedge: bool) -> Pace {
+        // What an attempt before this one had sent, or had got, does not count.
+        self.progress.sent_up = None;
+        self.progress.first_byte = None;
+        self.note_upload(upload);
+        let moved = clock::recent();
+        Pace { deadline: self.next_deadline(moved), moved, has_told: false, may_hedge }
+    }
+
+    /// Does what has become possible.
+    fn step(
+        &mut self,
+        wake: Wake,
+        upload: &mut Upload,
+        request: &mut Incoming,
+        edits: &[Edit<'_>],
+        pace: &mut Pace,
+    ) -> Result<Option<Ended>, Fault> {
+        match wake {
+            Wake::LinkReadable => {
+                self.relay()?;
+                if self.progress.has_answered && !upload.may_go_on() {
+                    request.release(self.buffers);
+                }
+                if self.response.is_held() {
+                    return Ok(Some(Ended::Withheld));
+                }
+                if self.response.is_done() && !self.client.has_backlog() {
+                    return Ok(Some(Ended::Done));
+                }
+                self.moved(pace);
+            }
+            Wake::LinkWritable => {
+                let body = Body { bytes: request.body(), edits };
+                if upload.go_on(self.link, self.buffers, body).is_err() {
+                    // It takes no more; what it has said before that (401, 413) can still be read.
+                    upload.give_up(self.buffers);
+                }
+                self.note_upload(upload);
+                pace.moved = clock::recent();
+            }
+            Wake::ClientReadable => self.look_at_client()?,
+            Wake::ClientDrained => {
+                if self.response.is_done() {
+                    return Ok(Some(Ended::Done));
+                }
+                self.moved(pace);
+            }
+            Wake::ClientLost => return Err(Fault::ClientGone),
+            Wake::Due if clock::now() >= self.commit_at() => self.commit(pace)?,
+            Wake::Due => return self.look_at_clock(upload, pace),
+        }
+        Ok(None)
+    }
+
     /// Waits for one of the things that move this exchange on.
-    async fn wait(&mut self, interest: Interest, deadline: Moment) -> Wake {
-        let is_half_closed = self.client.is_half_closed();
-        let look =
-            if is_half_closed { clock::now().after(HALF_CLOSED_LOOK) } else { Moment::NEVER };
-        self.link.set_deadline(deadline.min(look));
-        poll_fn(|cx| self.poll(cx, interest)).await
+    fn wait(&mut self, upload: &Upload, pace: &Pace) -> impl Future<Output = Wake> {
+        let interest = self.prepare(upload, pace);
+        poll_fn(move |cx| self.poll(cx, interest))
+    }
+
+    /// What to wait for; sets the clock.
+    fn prepare(&mut self, upload: &Upload, pace: &Pace) -> Interest {
+        self.link.set_deadline(self.wake_at(upload, pace));
+        let has_backlog = self.client.has_backlog();
+        Interest {
+            link_readable: !has_backlog,
+            link_writable: upload.may_go_on() || self.link.has_unsent(),
+            client_drained: has_backlog,
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<Wake> {
@@ -194,10 +218,13 @@ impl Exchange<'_> {
             } else {
                 self.response.feed(read, buffers, out).map_err(|_| Fault::UpstreamMalformed)
             };
-            self.send_down(out)?;
-            if let Some(observe) = self.observer {
-                observe(self.response);
+            if let Some(held) = self.response.held()
+                && let Judged::PassOn { is_exhausted } = self.observer.judge(&held)
+            {
+                self.response.release(is_exhausted, buffers, out);
             }
+            self.send_down(out)?;
+            self.observer.relayed(self.response);
             if is_first {
                 self.progress.first_passing = clock::now().since(began);
             }
@@ -207,7 +234,7 @@ impl Exchange<'_> {
 
     /// What a broken connection to the endpoint means at this point.
     fn broken(&self) -> Fault {
-        if self.response.has_head() {
+        if self.response.has_head() || self.response.is_holding() {
             Fault::UpstreamTruncated
         } else if self.link.is_reused || self.response.is_untouched() {
             Fault::UpstreamClosedEarly
@@ -248,32 +275,100 @@ impl Exchange<'_> {
         }
     }
 
-    /// A deadline has passed: which, and what does it mean?
-    fn judge_deadline(&self, deadline: Moment) -> Result<(), Fault> {
+    /// When the head of a stream goes down although nothing of its content has come.
+    fn commit_at(&self) -> Moment {
+        let first_byte = self.progress.first_byte.filter(|_| self.response.is_early());
+        first_byte
+            .map_or(Moment::NEVER, |first_byte| first_byte.after(self.deadlines.commit.span()))
+    }
+
+    /// The head of a stream goes down. From here on nothing is repeated.
+    fn commit(&mut self, pace: &mut Pace) -> Result<(), Fault> {
+        let buffers = self.buffers;
+        buffers.with_scratch(|_, out| {
+            self.response.commit(out);
+            self.send_down(out)
+        })?;
+        self.moved(pace);
+        Ok(())
+    }
+
+    /// It is time for something: for what?
+    fn look_at_clock(&self, upload: &Upload, pace: &mut Pace) -> Result<Option<Ended>, Fault> {
         let now = clock::now();
         if self.client.is_half_closed() && self.client.is_gone() {
             return Err(Fault::ClientGone);
         }
-        if now < deadline {
-            return Ok(());
+        if now >= pace.deadline {
+            return Err(self.overdue(now));
         }
-        if now >= self.deadlines.whole {
-            return Err(Fault::WholeTimedOut);
+        if now >= self.hedge_at(upload, pace) {
+            return Ok(Some(Ended::HedgeDue));
         }
-        if self.progress.first_byte.is_none() {
-            return Err(Fault::FirstByteTimedOut);
+        if now >= self.leak_at(pace) {
+            pace.has_told = true;
+            self.observer.stalled(now.since(pace.moved));
         }
-        Err(if self.client.has_backlog() { Fault::ClientSlow } else { Fault::GapTimedOut })
+        Ok(None)
     }
 
-    /// The deadline after something has moved.
-    fn next_deadline(&self) -> Moment {
-        if self.progress.first_byte.is_none() {
-            return self.deadlines.first_byte.min(self.deadlines.whole);
+    /// Which deadline has passed, and what does it mean?
+    fn overdue(&self, now: Moment) -> Fault {
+        if now >= self.deadlines.whole {
+            Fault::WholeTimedOut
+        } else if !self.is_unanswered() {
+            if self.client.has_backlog() { Fault::ClientSlow } else { Fault::GapTimedOut }
+        } else if now >= self.deadlines.first_byte {
+            Fault::FirstByteTimedOut
+        } else if now >= self.deadlines.attempt {
+            Fault::AttemptTimedOut
+        } else {
+            Fault::GapTimedOut
+        }
+    }
+
+    /// Whether the client is still without an answer for which the deadlines of the first byte count.
+    const fn is_unanswered(&self) -> bool {
+        self.progress.first_byte.is_none() || self.response.is_holding() || self.response.is_early()
+    }
+
+    /// Something has moved.
+    fn moved(&self, pace: &mut Pace) {
+        pace.moved = clock::recent();
+        pace.deadline = self.next_deadline(pace.moved);
+    }
+
+    /// When it is over unless something moves.
+    fn next_deadline(&self, now: Moment) -> Moment {
+        let whole = self.deadlines.whole;
+        if self.is_unanswered() {
+            let first = self.deadlines.first_byte.min(self.deadlines.attempt).min(whole);
+            // An error that is held has begun: it may not pause longer than what goes down.
+            let is_begun = self.response.is_holding();
+            return if is_begun { first.min(now.after(self.deadlines.gap.span())) } else { first };
         }
         let is_slow = self.client.has_backlog();
-        let pause = if is_slow { self.deadlines.write } else { self.deadlines.gap };
-        clock::recent().after(pause).min(self.deadlines.whole)
+        let pause = if is_slow { self.deadlines.write } else { self.deadlines.gap }.span();
+        now.after(pause).min(whole)
+    }
+
+    /// When to look at the clock, whatever moves.
+    fn wake_at(&self, upload: &Upload, pace: &Pace) -> Moment {
+        let is_half_closed = self.client.is_half_closed();
+        let look =
+            if is_half_closed { clock::now().after(HALF_CLOSED_LOOK) } else { Moment::NEVER };
+        let due = pace.deadline.min(look).min(self.commit_at());
+        due.min(self.hedge_at(upload, pace)).min(self.leak_at(pace))
+    }
+
+    /// When a second connection is of use: while nothing has come, and there is nothing more to send on this one.
+    fn hedge_at(&self, upload: &Upload, pace: &Pace) -> Moment {
+        let is_silent = self.progress.first_byte.is_none() && upload.is_complete();
+        if pace.may_hedge && is_silent { self.deadlines.hedge_at } else { Moment::NEVER }
+    }
+
+    fn leak_at(&self, pace: &Pace) -> Moment {
+        if pace.has_told { Moment::NEVER } else { pace.moved.after(self.deadlines.leak.span()) }
     }
 
     /// Where the time until the first byte went, for the head of the response.
@@ -283,13 +378,15 @@ impl Exchange<'_> {
         self.response.set_timing(sent_up.since(arrived), first_byte.since(sent_up));
     }
 
-    fn note_upload(&mut self, upload: &Upload) {
-        if upload.is_complete() && self.progress.sent_up.is_none() {
-            self.progress.sent_up = Some(clock::now());
-        }
+    fn note_upload(&mut self, upload: &mut Upload) {
+        self.progress.has_sent |= upload.has_sent;
+        self.progress.sent_up = upload.completed(clock::now);
     }
 }
 
 fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,24 +2,24 @@
 //!
 //! Content is never altered. A stream of events goes down in whole events, as many as a read brought, so that the
 //! gateway can speak between any two of them; an event larger than [`EVENT_BYTES_HELD_MAX`] goes down as it comes.
-//! The one thing that may stay here is an event that the gateway itself has asked for: that of the usage.
+//! What may stay here is an event that the gateway itself has asked for, that of the usage; and an error, if the
+//! request may be sent elsewhere: it is held until somebody has judged it.
 
-use std::io::Write;
 use std::time::Duration;
 
+use self::held::Holding;
 use crate::accept::incoming::CONTINUE;
 use crate::llm::dialect;
 use crate::llm::dialect::Dialect;
 use crate::llm::usage::Meter;
 use crate::llm::usage::Usage;
 use crate::record::Fault;
+use crate::record::RequestId;
 use crate::relay::reply;
 use crate::wire::Malformed;
 use crate::wire::buffer::Buffer;
 use crate::wire::buffer::Buffers;
-use crate::wire::head::BodyLength;
 use crate::wire::head::Method;
-use crate::wire::head::ResponseHead;
 use crate::wire::head::Version;
 use crate::wire::http1::body::Body;
 use crate::wire::http1::encode;
@@ -29,6 +29,12 @@ use crate::wire::http1::parse::Slots;
 use crate::wire::limits;
 use crate::wire::sse::Scan;
 use crate::wire::sse::Scanner;
+
+mod head;
+mod held;
+
+pub use self::held::ERROR_BYTES_HELD_MAX;
+pub use self::held::Held;
 
 /// Bytes of an unfinished event that are held back until its end comes.
 pub const EVENT_BYTES_HELD_MAX: usize = 16 << 10;
@@ -44,8 +50,8 @@ pub struct Asked {
     pub is_keep_alive: bool,
     /// The shape of error events.
     pub dialect: Dialect,
-    /// Name of the request, in hexadecimal digits.
-    pub request_id: [u8; 32],
+    /// Name of the request.
+    pub request_id: RequestId,
     /// Whole field lines that say how much the client may still ask for (`x-ratelimit-*`), each with its line end. They
     /// stand in for those of the endpoint.
     pub fields: Option<Box<[u8]>>,
@@ -56,6 +62,9 @@ pub struct Asked {
     /// Whether the event that says the usage of a stream and nothing else stays here: the client did not ask for it,
     /// the gateway did. One larger than [`EVENT_BYTES_HELD_MAX`] is none.
     pub drops_usage_event: bool,
+    /// Whether an error (a status of 400 or more) is held until [`Response::release`], if it is no larger than
+    /// [`ERROR_BYTES_HELD_MAX`].
+    pub holds_errors: bool,
 }
 
 /// Whole events, one after the other.
@@ -82,6 +91,9 @@ enum Frame {
     Chunks,
 }
 
+/// A head that waits, behind one pointer: an open stream must not pay for the room it takes.
+struct Early(Vec<u8>);
+
 /// A response under way.
 pub struct Response {
     asked: Asked,
@@ -93,14 +105,23 @@ pub struct Response {
     scanner: Option<Scanner>,
     /// In a box: most responses are not metered, and an open stream must not pay for the room it takes.
     meter: Option<Box<Meter>>,
+    /// An error that has not gone down. In a box, as it is rare.
+    holding: Option<Box<Holding>>,
     /// Events that went down and were not taken yet, where they are wanted.
     seen: Option<Box<Seen>>,
+    /// The head of a stream as it goes down, until it does.
+    early: Option<Box<Early>>,
     interim_heads: u8,
-    timing: Option<(Duration, Duration)>,
+    /// In a box: it is wanted rarely, and not beyond the head.
+    timing: Option<Box<(Duration, Duration)>>,
+    /// The client is told that asking again is of no use.
+    is_exhausted: bool,
     /// The last event that went down is not whole: it was too large to be held back.
     is_split: bool,
     is_done: bool,
     has_said_done: bool,
+    /// The head of a stream went down before any of its content had come.
+    is_committed: bool,
     is_reusable: bool,
     is_client_reusable: bool,
     /// Status of the response; 0 before its head.
@@ -125,11 +146,15 @@ impl Response {
             frame: Frame::Plain,
             scanner: None,
             meter: None,
+            holding: None,
+            early: None,
             interim_heads: 0,
             timing: None,
+            is_exhausted: false,
             is_split: false,
             is_done: false,
             has_said_done: false,
+            is_committed: false,
             is_reusable: false,
             status: 0,
             events: 0,
@@ -143,7 +168,7 @@ impl Response {
         self.is_done
     }
 
-    /// Whether the head has come (and with it the point of no return: it goes down).
+    /// Whether the head has come and goes down: the point of no return.
     #[must_use]
     pub const fn has_head(&self) -> bool {
         self.body.is_some()
@@ -152,7 +177,21 @@ impl Response {
     /// Whether nothing of a response has come, not even of its head.
     #[must_use]
     pub fn is_untouched(&self) -> bool {
-        self.body.is_none() && self.held.is_empty() && self.interim_heads == 0
+        !self.is_past_head() && self.held.is_empty() && self.interim_heads == 0
+    }
+
+    /// Whether its head has come, but none of its content: the head waits here.
+    #[must_use]
+    pub const fn is_early(&self) -> bool {
+        self.early.is_some()
+    }
+
+    /// Sends on the head of a stream that has waited for its content.
+    pub fn commit(&mut self, out: &mut Vec<u8>) {
+        if let Some(head) = self.early.take() {
+            out.extend_from_slice(&head.0);
+            self.is_committed = true;
+        }
     }
 
     /// Whether it is a stream of events.
@@ -163,8 +202,11 @@ impl Response {
 
     /// Whether the endpoint's connection can carry another request.
     #[must_use]
-    pub const fn is_reusable(&self) -> bool {
-        self.is_done && self.is_reusable
+    pub fn is_reusable(&self) -> bool {
+        match &self.holding {
+            Some(holding) => holding.is_reusable(),
+            None => self.is_done && self.is_reusable,
+        }
     }
 
     /// Whether the client's connection can carry another request.
@@ -188,10 +230,11 @@ impl Response {
 
     /// Has the head say where the time went: in the gateway until the request had gone up, and at the endpoint.
     pub fn set_timing(&mut self, gateway: Duration, endpoint: Duration) {
-        self.timing = Some((gateway, endpoint));
+        self.timing = Some(Box::new((gateway, endpoint)));
     }
 
-    /// Takes bytes from the endpoint and appends what goes down to `out`.
+    /// Takes bytes from the endpoint and appends what goes down to `out`. The head of a stream waits for the first of its
+    /// content: until then another endpoint may still be asked in this one's place.
     ///
     /// # Errors
     /// They are not HTTP as it must be.
@@ -201,29 +244,52 @@ impl Response {
         buffers: &Buffers,
         out: &mut Vec<u8>,
     ) -> Result<(), Malformed> {
-        if self.has_head() {
-            return self.feed_body(bytes, buffers, out);
+        let start = out.len();
+        if let Some(head) = self.early.take() {
+            out.extend_from_slice(&head.0);
+        }
+        let fed = self.feed_any(bytes, buffers, out);
+        let is_waiting = self.content_bytes == 0 && !self.is_done && !self.is_committed;
+        if self.is_events() && is_waiting {
+            self.early = Some(Box::new(Early(out.split_off(start))));
+        }
+        fed
+    }
+
+    fn feed_any(
+        &mut self,
+        bytes: &[u8],
+        buffers: &Buffers,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Malformed> {
+        if self.is_past_head() {
+            return self.feed_content(bytes, buffers, out);
         }
         if self.held.is_empty() {
-            let used = self.feed_head(bytes, out)?;
+            let used = self.feed_head(bytes, buffers, out)?;
             let rest = bytes.get(used..).unwrap_or_default();
-            if self.has_head() {
-                return self.feed_body(rest, buffers, out);
+            if self.is_past_head() {
+                return self.feed_content(rest, buffers, out);
             }
             buffers.append(&mut self.held, rest);
             return Ok(());
         }
         buffers.append(&mut self.held, bytes);
         let mut held = std::mem::take(&mut self.held);
-        let used = self.feed_head(held.filled(), out)?;
+        let used = self.feed_head(held.filled(), buffers, out)?;
         held.consume(used);
-        if !self.has_head() {
+        if !self.is_past_head() {
             self.held = held;
             return Ok(());
         }
-        let fed = self.feed_body(held.filled(), buffers, out);
+        let fed = self.feed_content(held.filled(), buffers, out);
         buffers.release(&mut held);
         fed
+    }
+
+    /// Whether the head has come, whatever becomes of it.
+    const fn is_past_head(&self) -> bool {
+        self.body.is_some() || self.holding.is_some()
     }
 
     /// Takes the end of the endpoint's connection.
@@ -232,8 +298,14 @@ impl Response {
     /// The response was not complete.
     pub fn feed_close(&mut self, buffers: &Buffers, out: &mut Vec<u8>) -> Result<(), Malformed> {
         self.is_reusable = false;
+        if let Some(holding) = &mut self.holding {
+            return holding.feed_close();
+        }
         let Some(body) = &mut self.body else { return Err(Malformed::Truncated) };
         body.at_close()?;
+        if let Some(head) = self.early.take() {
+            out.extend_from_slice(&head.0);
+        }
         self.finish(buffers, out);
         Ok(())
     }
@@ -243,12 +315,13 @@ impl Response {
     pub fn feed_fault(&mut self, fault: Fault, buffers: &Buffers, out: &mut Vec<u8>) -> bool {
         buffers.release(&mut self.held);
         self.is_client_reusable = false;
-        if !self.is_events() || self.is_done || !self.is_at_boundary() {
+        if !self.is_events() || self.is_early() || self.is_done || !self.is_at_boundary() {
             return false;
         }
         if !self.has_said_done {
             let error = reply::text_of(fault);
-            let id = std::str::from_utf8(&self.asked.request_id).unwrap_or_default();
+            let id = self.asked.request_id.hex();
+            let id = std::str::from_utf8(&id).unwrap_or_default();
             let start = self.open_chunk(out);
             dialect::error_event(self.asked.dialect, &error, id, out);
             self.close_chunk(start, out);
@@ -262,7 +335,7 @@ impl Response {
     /// Appends what a client reads over and a client that is gone answers with a reset: an interim head, or a comment
     /// between two events. Nothing, where neither has a place.
     pub fn probe(&self, out: &mut Vec<u8>) {
-        if !self.has_head() {
+        if !self.has_head() || self.is_early() {
             if self.asked.version == Version::Http11 {
                 out.extend_from_slice(CONTINUE);
             }
@@ -279,7 +352,12 @@ impl Response {
     }
 
     /// Looks for heads in `bytes`; interim ones are dropped. Returns how many bytes it used up.
-    fn feed_head(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, Malformed> {
+    fn feed_head(
+        &mut self,
+        bytes: &[u8],
+        buffers: &Buffers,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Malformed> {
         let mut used = 0;
         loop {
             let rest = bytes.get(used..).unwrap_or_default();
@@ -292,6 +370,11 @@ impl Response {
             };
             used += head.bytes;
             self.search = HeadSearch::for_response();
+            if self.asked.holds_errors && held::is_keepable(&head) {
+                let bytes = rest.get(..head.bytes).unwrap_or_default();
+                self.holding = Some(Box::new(Holding::begin(bytes, &head, buffers)));
+                return Ok(used);
+            }
             if head.status >= 200 {
                 self.begin(&head, out);
                 return Ok(used);
@@ -300,97 +383,6 @@ impl Response {
             if head.status == 101 || usize::from(self.interim_heads) > limits::INTERIM_HEADS_MAX {
                 return Err(Malformed::SwitchedProtocols);
             }
-        }
-    }
-
-    fn begin(&mut self, head: &ResponseHead<'_, '_>, out: &mut Vec<u8>) {
-        self.status = head.status;
-        self.body = Some(Body::new(head.body));
-        self.is_reusable = head.is_keep_alive && head.body != BodyLength::UntilClose;
-        let is_bodiless = self.asked.method == Method::Head || matches!(head.status, 204 | 304);
-        let is_plain = head.fields.get("content-encoding").is_none_or(is_identity);
-        if !is_bodiless && is_plain && is_event_stream(head) {
-            self.scanner = Some(Scanner::default());
-        }
-        let is_dropping = self.asked.drops_usage_event && self.is_events();
-        if !is_bodiless && is_plain && (self.asked.meters_usage || is_dropping) {
-            self.meter = Some(Box::default());
-        }
-        let length = match head.body {
-            BodyLength::Exact(length) if !self.is_events() => Some(length),
-            BodyLength::Empty if !is_bodiless && !self.is_events() => Some(0),
-            _ => None,
-        };
-        if !is_bodiless && length.is_none() {
-            if self.asked.version == Version::Http10 {
-                self.is_client_reusable = false;
-            } else {
-                self.frame = Frame::Chunks;
-            }
-        }
-        self.write_head(head, length, is_bodiless, out);
-        self.asked.fields = None;
-    }
-
-    fn write_head(
-        &self,
-        head: &ResponseHead<'_, '_>,
-        length: Option<u64>,
-        is_bodiless: bool,
-        out: &mut Vec<u8>,
-    ) {
-        encode::status_line(out, head.status);
-        let nominated = encode::nominated(head.fields);
-        for field in head.fields.iter() {
-            if nominated.contains(field.name) || self.is_replaced(field.name, is_bodiless) {
-                continue;
-            }
-            // The endpoint's own name of the request is worth keeping: its operators ask for it.
-            let is_id = field.name.eq_ignore_ascii_case("x-request-id");
-            let name = if is_id { "x-upstream-request-id" } else { field.name };
-            encode::field(out, name, field.value);
-        }
-        if self.is_events() {
-            encode::field(out, "cache-control", b"no-cache, no-transform");
-            encode::field(out, "x-accel-buffering", b"no");
-        }
-        encode::field(out, "x-request-id", &self.asked.request_id);
-        if let Some(fields) = &self.asked.fields {
-            out.extend_from_slice(fields);
-        }
-        if let Some((gateway, endpoint)) = self.timing {
-            write_timing(gateway, endpoint, out);
-        }
-        if let Some(length) = length {
-            encode::number_field(out, "content-length", length);
-        }
-        if self.frame == Frame::Chunks {
-            encode::field(out, "transfer-encoding", b"chunked");
-        }
-        self.write_connection(out);
-        encode::end_of_head(out);
-    }
-
-    fn write_connection(&self, out: &mut Vec<u8>) {
-        if !self.is_client_reusable {
-            encode::field(out, "connection", b"close");
-        } else if self.asked.version == Version::Http10 {
-            encode::field(out, "connection", b"keep-alive");
-        }
-    }
-
-    /// Whether a field of the endpoint stays here: it belongs to its connection, or we write our own.
-    fn is_replaced(&self, name: &str, is_bodiless: bool) -> bool {
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
-        if self.asked.fields.is_some() && is_limit(name) {
-            return true;
-        }
-        match name.len() {
-            // A response to HEAD, or 304, says how long the body would be; 204 must not (RFC 9110 section 8.6).
-            14 => is("content-length") && (!is_bodiless || self.status == 204),
-            13 => (self.is_events() && is("cache-control")) || encode::is_hop_by_hop(name),
-            17 => (self.is_events() && is("x-accel-buffering")) || encode::is_hop_by_hop(name),
-            _ => encode::is_hop_by_hop(name),
         }
     }
 
@@ -558,30 +550,5 @@ impl Response {
 const CHUNK_HEAD: &[u8] = b"000000\r\n";
 const CHUNK_DIGITS: usize = CHUNK_HEAD.len() - 2;
 
-/// `server-timing`, in milliseconds (W3C Server Timing).
-fn write_timing(gateway: Duration, endpoint: Duration, out: &mut Vec<u8>) {
-    let (gateway, endpoint) = (gateway.as_secs_f64() * 1e3, endpoint.as_secs_f64() * 1e3);
-    out.extend_from_slice(b"server-timing: ");
-    // Writing into memory cannot fail.
-    let _infallible = write!(out, "ringway;dur={gateway:.3}, upstream;dur={endpoint:.3}\r\n");
-}
-
-fn is_event_stream(head: &ResponseHead<'_, '_>) -> bool {
-    let kind = head.fields.get("content-type").unwrap_or_default();
-    let name = b"text/event-stream";
-    kind.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
-        && matches!(kind.get(name.len()), None | Some(b';' | b' '))
-}
-
-fn is_identity(coding: &[u8]) -> bool {
-    coding == b"identity"
-}
-
-/// Whether a field says how much may still be asked for.
-fn is_limit(name: &str) -> bool {
-    const START: &str = "x-ratelimit-";
-    name.get(..START.len()).is_some_and(|start| start.eq_ignore_ascii_case(START))
-}
-
 #[cfg(test)]
-mod tests;
+pub(in crate::relay) mod tests;

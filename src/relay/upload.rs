@@ -4,6 +4,7 @@ use std::io;
 
 use crate::llm::edit;
 use crate::llm::edit::Edit;
+use crate::units::Moment;
 use crate::upstream::Link;
 use crate::wire::buffer::Buffer;
 use crate::wire::buffer::Buffers;
@@ -56,6 +57,8 @@ pub struct Upload {
     body_sent: usize,
     is_complete: bool,
     is_given_up: bool,
+    /// When it was seen to be complete.
+    completed: Option<Moment>,
     /// Whether at least one byte has left.
     pub has_sent: bool,
 }
@@ -65,6 +68,14 @@ impl Upload {
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.is_complete
+    }
+
+    /// When all of it had left; `now` says when that is, if it is new.
+    pub fn completed(&mut self, now: impl FnOnce() -> Moment) -> Option<Moment> {
+        if self.is_complete && self.completed.is_none() {
+            self.completed = Some(now());
+        }
+        self.completed
     }
 
     /// Whether something is left to send and there is somebody to take it.

@@ -2,7 +2,6 @@
 //!
 //! A timer stores its deadline; the queue of wake-ups learns of it only when it would otherwise wake too late.
 //! So a deadline that is put off with each event costs one store, and the queue holds one entry per timer.
-#![allow(clippy::disallowed_methods, reason = "the one place of the shards that reads the clock")]
 
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -21,11 +20,7 @@ use crate::ring::task;
 use crate::sys::socket;
 use crate::units::Moment;
 
-/// The time now, on the system's monotonic clock: the same for every thread and process of the host.
-#[must_use]
-pub fn now() -> Moment {
-    Moment::from_nanos(monotonic_nanos())
-}
+pub use crate::sys::clock::now;
 
 /// A time of this turn: as good as [`now`] where a millisecond does not matter, and read once per turn.
 #[must_use]
@@ -45,18 +40,6 @@ pub(super) fn forget_recent() {
 thread_local! {
     static RECENT: Cell<Option<Moment>> = const { Cell::new(None) };
     static TIMERS: Cell<Timers> = const { Cell::new(Timers::new()) };
-}
-
-#[allow(
-    unsafe_code,
-    reason = "the clock's zero is not to be had from std; and a request reads the clock ten times"
-)]
-fn monotonic_nanos() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: time is live; the clock exists on every Linux.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 /// A deadline that wakes a task. It belongs to the ring of the thread that made it.

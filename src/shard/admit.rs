@@ -19,6 +19,7 @@ use crate::admission::fields::Standings;
 use crate::admission::limit::Kind;
 use crate::admission::limit::Limit;
 use crate::admission::limit::Scope;
+use crate::admission::queue::Priority;
 use crate::admission::signature::Expected;
 use crate::admission::step::Ask;
 use crate::admission::step::StepId;
@@ -194,6 +195,24 @@ impl<'w> Asking<'_, 'w> {
         Ok(Ok(()))
     }
 
+    /// The same request to another model, if its caller may have that one and the limits have room; what was reserved for
+    /// the first one stays so. None: it goes nowhere else.
+    pub(super) fn turned(
+        &self,
+        grant: &mut Grant<'_>,
+        plan: &Plan<'w>,
+        model: ModelId,
+    ) -> Option<Plan<'w>> {
+        let mut turned = plan.turned(&self.world.snapshot, model, self.request.body());
+        self.try_admit(grant, &mut turned).ok()?.ok()?;
+        if turned.fields().is_none()
+            && let Some(fields) = plan.fields()
+        {
+            turned.tell(fields.into());
+        }
+        Some(turned)
+    }
+
     fn reserve(
         &self,
         grant: &mut Grant<'_>,
@@ -292,6 +311,12 @@ pub(super) fn tell_limit(refusal: &mut Refusal, full: &Full) {
         refusal.retry_after = Some(seconds);
         refusal.fields.extend_from_slice(format!("retry-after-ms: {millis}\r\n").as_bytes());
     }
+}
+
+/// How soon a caller's requests have their turn where they wait.
+pub(super) fn priority(world: &World, caller: &Caller) -> Priority {
+    let tenant = caller.tenant.and_then(|tenant| world.snapshot.admission.tenant(tenant));
+    tenant.map(|tenant| tenant.priority).unwrap_or_default()
 }
 
 /// Whether a caller may know of a model: whether it could have it by the lists of tenant, key and token.

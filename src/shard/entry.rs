@@ -16,6 +16,7 @@ use crate::shard::plan::Plan;
 use crate::shard::refusal::Refusal;
 use crate::shard::request::Fate;
 use crate::snapshot::Snapshot;
+use crate::units::LaneId;
 use crate::units::Moment;
 use crate::units::SlotId;
 
@@ -42,6 +43,16 @@ impl<'s> Entry<'s> {
         let client = Some(client);
         let record = Record { id, started_unix_ms, client, shard: shard.id, ..Record::default() };
         Self { shard, record, began: now, arrived: now, is_stream_counted: false, is_closed: false }
+    }
+
+    /// Who serves it.
+    pub(super) const fn shard(&self) -> &'s Shard {
+        self.shard
+    }
+
+    /// The request's name.
+    pub(super) const fn request_id(&self) -> RequestId {
+        self.record.id
     }
 
     /// The request's name in hexadecimal digits.
@@ -121,6 +132,17 @@ impl<'s> Entry<'s> {
         self.record.slot = Some(slot);
     }
 
+    /// A second endpoint was asked beside the first.
+    pub(super) fn hedged(&mut self) {
+        self.record.hedged = true;
+    }
+
+    /// It goes to another model than the one of this lane, which was asked before.
+    pub(super) fn turned(&mut self, from: LaneId, to: LaneId) {
+        self.record.fell_back_from.get_or_insert(from);
+        self.record.lane = Some(to);
+    }
+
     /// A connection was opened for it.
     pub(super) fn connected(&mut self, since: Moment) {
         self.record.upstream_connect = Some(clock::now().since(since));
@@ -141,7 +163,9 @@ impl<'s> Entry<'s> {
             progress.sent_up.map_or_else(Default::default, |moment| moment.since(self.arrived));
         let connect = self.record.upstream_connect.unwrap_or_default();
         self.record.overhead = up.saturating_sub(connect) + progress.first_passing;
-        self.close(outcome.err(), response.status);
+        // What nothing of went down is not what was answered.
+        let status = if progress.has_answered { response.status } else { 0 };
+        self.close(outcome.err(), status);
     }
 
     fn close(&mut self, fault: Option<Fault>, status: u16) {

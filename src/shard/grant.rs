@@ -18,8 +18,6 @@ pub(super) struct Grant<'s> {
     /// Who asks.
     pub(super) caller: Caller,
     held: Vec<Held>,
-    /// Tokens that were reserved in each limit of tokens.
-    reserved: u32,
     /// Tokens that were used, once that is known.
     used: Cell<u32>,
     /// How it ended: the status, and what went wrong.
@@ -48,11 +46,11 @@ impl<'s> Grant<'s> {
     /// What this caller was let in with: nothing is reserved yet.
     pub(super) fn new(shard: &'s Shard, caller: Caller) -> Self {
         let (used, end) = (Cell::new(0), Cell::new((0, None)));
-        Self { shard, caller, held: Vec::new(), reserved: 0, used, end }
+        Self { shard, caller, held: Vec::new(), used, end }
     }
 
-    /// Takes one request, one place and so many tokens of each of these limits; of all, or of none. Returns how they
-    /// stand then.
+    /// Takes one request, one place and so many tokens of each of these limits of which nothing is held yet; of all, or of
+    /// none. Returns how they stand then.
     pub(super) fn reserve(
         &mut self,
         limits: impl Iterator<Item = Limit>,
@@ -60,13 +58,21 @@ impl<'s> Grant<'s> {
     ) -> Result<Standings, Full> {
         let (book, id, now) = (&self.shard.book, self.shard.id, clock::recent());
         let mut standings = Standings::default();
+        let before = self.held.len();
         for limit in limits {
             let kind = limit.rule.kind();
             let amount = if kind == Kind::Tokens { tokens } else { 1 };
+            let is_held = self.held.iter().take(before).any(|held| held.limit.id == limit.id);
+            if is_held {
+                if kind != Kind::Concurrency {
+                    standings.note(kind, book.standing(&limit, now));
+                }
+                continue;
+            }
             match book.take(id, &limit, amount, now) {
                 Ok(epoch) => self.held.push(Held { limit, amount, epoch }),
                 Err(short) => {
-                    self.give_all_back();
+                    self.give_back_from(before);
                     return Err(Full { limit, short });
                 }
             }
@@ -74,7 +80,6 @@ impl<'s> Grant<'s> {
                 standings.note(kind, book.standing(&limit, now));
             }
         }
-        self.reserved = tokens;
         Ok(standings)
     }
 
@@ -93,9 +98,9 @@ impl<'s> Grant<'s> {
         self.end.set((status, trouble));
     }
 
-    fn give_all_back(&mut self) {
+    fn give_back_from(&mut self, first: usize) {
         let now = clock::recent();
-        for held in self.held.drain(..) {
+        for held in self.held.drain(first..) {
             self.shard.book.give(&held.limit, held.amount, held.epoch, now);
         }
     }
@@ -108,10 +113,10 @@ impl Drop for Grant<'_> {
             match held.limit.rule.kind() {
                 Kind::Requests => {}
                 Kind::Concurrency => book.give(&held.limit, held.amount, held.epoch, now),
-                Kind::Tokens if used < self.reserved => {
-                    book.give(&held.limit, self.reserved - used, held.epoch, now);
+                Kind::Tokens if used < held.amount => {
+                    book.give(&held.limit, held.amount - used, held.epoch, now);
                 }
-                Kind::Tokens => book.charge(&held.limit, used - self.reserved, now),
+                Kind::Tokens => book.charge(&held.limit, used - held.amount, now),
             }
         }
         if !self.caller.steps.is_empty() {

@@ -5,6 +5,7 @@ mod attempt;
 mod connection;
 mod drain;
 mod entry;
+mod fallback;
 mod grant;
 mod plan;
 mod refusal;
@@ -12,6 +13,7 @@ mod request;
 mod state;
 mod start;
 mod waiting;
+mod warm;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,6 +29,7 @@ use crate::accept::overload::Caps;
 use crate::accept::overload::Load;
 use crate::accept::overload::Overload;
 use crate::crossing::gauges::SharedPage;
+use crate::crossing::health::SharedHealth;
 use crate::crossing::nonces::SharedNonces;
 use crate::crossing::publish::Phase;
 use crate::crossing::publish::Publication;
@@ -67,6 +70,8 @@ pub(crate) struct Shard {
     book: SharedBook,
     /// Signed requests that were let in, on all shards.
     nonces: SharedNonces,
+    /// How the endpoints are, on the whole node.
+    health: SharedHealth,
 }
 
 /// One publication, as this shard's requests hold it.
@@ -100,8 +105,8 @@ impl World {
 
     /// How connections to an upstream's endpoints are kept.
     fn pool_limits(upstream: &Upstream) -> pool::Limits {
-        let PoolLimits { idle_max, idle, age } = upstream.pool;
-        pool::Limits { idle_max, idle, age }
+        let PoolLimits { idle_min, idle_max, idle, age, connections_max, .. } = upstream.pool;
+        pool::Limits { idle_min, idle_max, idle, age, connections_max }
     }
 
     /// Whether requests are let in.

@@ -106,6 +106,21 @@ impl<'w> Plan<'w> {
         }
     }
 
+    /// The same question to another model, of which nothing but the model's name is known to differ.
+    pub(super) fn turned(&self, world: &'w Snapshot, model: ModelId, body: &[u8]) -> Self {
+        let mut turned = Self {
+            path: self.path.clone(),
+            // As the client has it: what the first model's bounds have made of it is not for this one.
+            max_tokens: request::peek_any(body).map_or(None, |ask| ask.max_tokens),
+            meters_usage: false,
+            drops_usage_event: false,
+            added: None,
+            ..*self
+        };
+        turned.turn_to(world, model);
+        turned
+    }
+
     /// Has the parameters become as the model wants them.
     pub(super) fn normalize(
         &mut self,

@@ -9,6 +9,7 @@ use crate::accept::incoming::Outline;
 use crate::admission::Caller;
 use crate::llm::dialect::ErrorText;
 use crate::record::Fault;
+use crate::relay::exchange::Ended;
 use crate::relay::reply;
 use crate::relay::reply::Reply;
 use crate::relay::response::Asked;
@@ -21,7 +22,9 @@ use crate::shard::admit::Denied;
 use crate::shard::admit::Knock;
 use crate::shard::attempt;
 use crate::shard::attempt::Attempts;
+use crate::shard::attempt::Way;
 use crate::shard::entry::Entry;
+use crate::shard::fallback;
 use crate::shard::grant::Grant;
 use crate::shard::plan;
 use crate::shard::plan::Decision;
@@ -85,21 +88,30 @@ async fn pass<'w>(
 
     // Route: which model, and what is asked of whom. Admit: may the caller have it, and is as much left of its limits?
     let asking = Asking { shard, world, request: &request, address: look.client };
-    let plan = route(asking, goal, grant, client).await?;
+    let mut plan = route(asking, goal, grant, client).await?;
     entry.admitted(&world.snapshot, &plan);
 
     // Balance, upstream, relay: until it works, or may not be tried again.
     let body_bytes = request.body().len();
-    let mut attempts = Attempts::new(shard, world, &plan, &grant.caller, entry.arrived());
+    let way = Way { plan: &plan, caller: &grant.caller };
+    let mut attempts = Attempts::new(shard, world, &way, &request, entry.arrived());
     let mut response = speaker.response(&plan, &grant.caller, entry);
     let outcome = loop {
-        let outcome = attempt::run(&mut attempts, client, &mut request, &mut response, entry).await;
-        match outcome {
-            Err(fault) if attempts.may_repeat(fault) => {
-                response = speaker.response(&plan, &grant.caller, entry);
-            }
-            outcome => break outcome,
+        let way = Way { plan: &plan, caller: &grant.caller };
+        let outcome =
+            attempt::run(&mut attempts, &way, client, &mut request, &mut response, entry).await;
+        let Some(step) = attempts.step(&outcome) else { break outcome };
+        let asking = Asking { shard, world, request: &request, address: look.client };
+        let next = fallback::take(step, &mut attempts, &asking, grant, &mut plan, client, entry);
+        match Box::pin(next).await {
+            Ok(true) => response = speaker.response(&plan, &grant.caller, entry),
+            Ok(false) => break outcome,
+            Err(fault) => break Err(fault),
         }
+    };
+    let outcome = match outcome {
+        Ok(Ended::Withheld) => Box::pin(attempts.pass_on(client, &mut response)).await,
+        outcome => outcome.map(|_| ()),
     };
     request.release(&shard.buffers);
 
@@ -332,11 +344,12 @@ impl Speaker<'_> {
             version: self.outline.version,
             is_keep_alive: self.may_persist(),
             dialect: plan.dialect,
-            request_id: entry.id(),
+            request_id: entry.request_id(),
             fields: plan.fields().map(Box::from),
             meters_usage: plan.meters_usage,
             keeps_events: plan.is_stream && !caller.steps.is_empty(),
             drops_usage_event: plan.drops_usage_event,
+            holds_errors: true,
         })
     }
 }

@@ -25,6 +25,7 @@ use crate::admission::queue::Queue;
 use crate::admission::step::Factory;
 use crate::admission::step::Steps;
 use crate::crossing::gauges::SharedPage;
+use crate::crossing::health::SharedHealth;
 use crate::crossing::nonces::SharedNonces;
 use crate::crossing::publish::Inlet;
 use crate::crossing::quota::SharedBook;
@@ -45,6 +46,7 @@ use crate::shard::TICK;
 use crate::shard::connection;
 use crate::shard::connection::Open;
 use crate::shard::state::State;
+use crate::shard::warm;
 use crate::sys::affinity;
 use crate::sys::limits;
 use crate::sys::socket;
@@ -83,6 +85,8 @@ pub struct Setup {
     pub book: SharedBook,
     /// Signed requests that were let in, on all shards.
     pub nonces: SharedNonces,
+    /// How the endpoints are, on the whole node.
+    pub health: SharedHealth,
     /// The embedder's steps, which every shard makes for itself.
     pub steps: &'static [Factory],
     /// What the kernel may hold for one direction of a connection, in bytes; 0: the system's choice.
@@ -167,6 +171,7 @@ async fn serve(
         socket_bytes,
         book: setup.book,
         nonces: setup.nonces,
+        health: setup.health,
     });
     let bell = inlet.take_bell().ok_or("a shard without a bell")?;
     let bell_fd = bell.as_raw_fd();
@@ -190,13 +195,7 @@ async fn serve(
     let own = Rc::clone(&shard);
     let inbox = Inbox::from_fd(inbox).map_err(|error| error.to_string())?;
     task::spawn(async move { take_handed(&own, inbox).await });
-    let own = Rc::clone(&shard);
-    task::spawn(async move {
-        loop {
-            clock::sleep(TICK).await;
-            tick(&own);
-        }
-    });
+    task::spawn(look_after(Rc::clone(&shard)));
     // The listener lives as long as the shard serves: dropping it refuses new connections.
     let mut listening = Some(Box::pin(listen(Rc::clone(&shard), listener)));
     loop {
@@ -337,6 +336,15 @@ fn forget_subjects(shard: &Shard, now: Moment) {
     });
     if is_due {
         shard.book.forget_subjects(now);
+    }
+}
+
+/// Looks after what nobody asks for, again and again.
+async fn look_after(shard: Rc<Shard>) {
+    loop {
+        clock::sleep(TICK).await;
+        tick(&shard);
+        warm::look_after(&shard);
     }
 }
 

@@ -11,10 +11,15 @@ use std::task::Waker;
 use crate::admission::Memory;
 use crate::admission::queue::Queue;
 use crate::admission::queue::Ticket;
-use crate::balance::choose::RoundRobin;
+use crate::balance::budget::Budget;
+use crate::balance::choose::Turn;
+use crate::balance::choose::View;
+use crate::balance::load::PeakEwma;
 use crate::record::RequestId;
 use crate::shard::World;
+use crate::units::LaneId;
 use crate::units::Moment;
+use crate::units::SlotId;
 use crate::units::UpstreamId;
 use crate::upstream::Link;
 use crate::upstream::pool::Pool;
@@ -29,7 +34,7 @@ pub(super) struct Own {
     /// Idle connections to endpoints.
     pub(super) pool: Pool<Link>,
     /// Whose turn it is, by upstream of the present world.
-    pub(super) turns: Vec<RoundRobin>,
+    pub(super) turns: Vec<Turn>,
     /// Client connections, by place.
     pub(super) connections: Vec<Place>,
     /// Places that are free.
@@ -44,6 +49,18 @@ pub(super) struct Own {
     pub(super) queue: Queue,
     /// How those are woken whose turn it is not yet.
     pub(super) waiting: HashMap<Ticket, Waker>,
+    /// How often a place at an endpoint was given back while somebody waited.
+    pub(super) given_back: u64,
+    /// Room for what is known of endpoints while one is chosen.
+    pub(super) views: Vec<View>,
+    /// How long endpoints take to begin their answers, by slot.
+    latencies: Vec<PeakEwma>,
+    /// What other shards have in flight, by slot.
+    others: Vec<Others>,
+    /// What may be spent on attempts that nobody asked for, by lane.
+    budgets: Vec<Budgets>,
+    /// What choices among equals are made with.
+    pub(super) dice: Dice,
     /// Where request ids come from.
     pub(super) ids: Ids,
     /// What to add to the monotonic clock to get milliseconds since 1970.
@@ -74,6 +91,12 @@ impl State {
             forget_at: Moment::default(),
             queue,
             waiting: HashMap::new(),
+            given_back: 0,
+            views: Vec::new(),
+            latencies: Vec::new(),
+            others: Vec::new(),
+            budgets: Vec::new(),
+            dice: Dice::new(),
             ids: Ids::new(),
             unix_offset_ms: 0,
         }))
@@ -92,11 +115,23 @@ impl Own {
     }
 
     /// Whose turn it is at an upstream.
-    pub(super) fn turn(&mut self, upstream: UpstreamId) -> &mut RoundRobin {
-        if self.turns.len() <= upstream.index() {
-            self.turns.resize_with(upstream.index() + 1, RoundRobin::default);
-        }
-        &mut self.turns[upstream.index()]
+    pub(super) fn turn(&mut self, upstream: UpstreamId) -> &mut Turn {
+        at(&mut self.turns, upstream.index())
+    }
+
+    /// How long an endpoint takes to begin its answers.
+    pub(super) fn latency(&mut self, slot: SlotId) -> &mut PeakEwma {
+        at(&mut self.latencies, slot.index())
+    }
+
+    /// What other shards have in flight at an endpoint.
+    pub(super) fn others(&mut self, slot: SlotId) -> &mut Others {
+        at(&mut self.others, slot.index())
+    }
+
+    /// What may be spent on attempts for this model that nobody asked for.
+    pub(super) fn budget(&mut self, lane: LaneId) -> &mut Budgets {
+        at(&mut self.budgets, lane.index())
     }
 
     /// A place for a new connection.
@@ -116,6 +151,48 @@ impl Own {
     }
 }
 
+/// The entry at a place of a list that grows as needed.
+fn at<T: Default>(list: &mut Vec<T>, index: usize) -> &mut T {
+    if list.len() <= index {
+        list.resize_with(index + 1, T::default);
+    }
+    &mut list[index]
+}
+
+/// Requests that other shards have in flight at an endpoint.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Others {
+    pub(super) count: u32,
+    /// Nanoseconds of the clock until which that is taken to be so.
+    pub(super) good_until: u64,
+}
+
+/// What may be spent on attempts that nobody asked for.
+#[derive(Debug, Default)]
+pub(super) struct Budgets {
+    pub(super) retries: Budget,
+    pub(super) hedges: Budget,
+}
+
+/// Numbers like random ones (SplitMix64).
+pub(super) struct Dice(u64);
+
+impl Dice {
+    fn new() -> Self {
+        Self(random())
+    }
+
+    pub(super) fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.0)
+    }
+}
+
+/// The system's randomness: the keys of the standard library's hasher are that, without a system call of ours.
+fn random() -> u64 {
+    std::hash::RandomState::new().build_hasher().finish()
+}
+
 /// Request ids: unique, and spread like random numbers so that they can be sampled by prefix.
 pub(super) struct Ids {
     high: u64,
@@ -124,8 +201,6 @@ pub(super) struct Ids {
 
 impl Ids {
     fn new() -> Self {
-        // The keys of the standard library's hasher are the system's randomness, without a system call of ours.
-        let random = || std::hash::RandomState::new().build_hasher().finish();
         Self { high: random(), low: random() }
     }
 

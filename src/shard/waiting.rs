@@ -1,5 +1,6 @@
-//! Waiting for a turn at a full limit: bounded, fair between tenants, until there is room, the time is over, or the client leaves.
+//! Waiting for a turn, at a full limit or at full endpoints: bounded, fair between tenants, until there is room, the time is over, or the client leaves.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::Context;
 use std::task::Poll;
@@ -10,6 +11,8 @@ use crate::accept::client::Client;
 use crate::accept::client::Received;
 use crate::accept::incoming::CONTINUE;
 use crate::admission;
+use crate::admission::queue::Line;
+use crate::admission::queue::Priority;
 use crate::admission::queue::Ticket;
 use crate::record::counters::ShardCounter;
 use crate::ring::clock;
@@ -23,6 +26,8 @@ use crate::shard::grant::Grant;
 use crate::shard::plan::Plan;
 use crate::shard::refusal;
 use crate::units::Moment;
+use crate::units::TenantId;
+use crate::units::UpstreamId;
 use crate::wire::head::Version;
 
 /// How often the first in a line looks whether there is room: what other shards give back is not told to this one.
@@ -37,40 +42,68 @@ pub(super) struct Bounds {
     pub(super) wait: Duration,
 }
 
-/// A place in the line; leaving it when it is dropped, however that happens.
-struct Place<'s> {
+/// Who wants to wait, and for what.
+pub(super) struct Entering {
+    pub(super) line: Line,
+    pub(super) tenant: Option<TenantId>,
+    pub(super) priority: Priority,
+    pub(super) line_max: u32,
+    /// Where those that wait are counted.
+    pub(super) gauge: ShardCounter,
+}
+
+/// A place in a line; leaving it when it is dropped, however that happens.
+pub(super) struct Place<'s> {
     shard: &'s Shard,
     ticket: Ticket,
+    gauge: ShardCounter,
     is_served: bool,
+    /// What was given back when it last looked.
+    seen: Cell<u64>,
 }
 
 impl<'s> Place<'s> {
-    fn enter(shard: &'s Shard, grant: &Grant<'_>, full: &Full, bounds: Bounds) -> Option<Self> {
-        let line_max = usize::try_from(bounds.waiting_max).unwrap_or(usize::MAX);
-        let ticket = shard
-            .state
-            .with(|own| own.queue.enter(full.limit.id, grant.caller.tenant, line_max).ok())?;
-        shard.page.add(ShardCounter::QueueWaiting, 1);
-        Some(Self { shard, ticket, is_served: false })
+    pub(super) fn enter(shard: &'s Shard, entering: &Entering) -> Option<Self> {
+        let Entering { line, tenant, priority, line_max, gauge } = *entering;
+        let line_max = usize::try_from(line_max).unwrap_or(usize::MAX);
+        let (ticket, seen) = shard.state.with(|own| {
+            let ticket = own.queue.enter(line, tenant, priority, line_max).ok()?;
+            Some((ticket, Cell::new(own.given_back)))
+        })?;
+        shard.page.add(gauge, 1);
+        Some(Self { shard, ticket, gauge, is_served: false, seen })
+    }
+
+    /// It has got what it waited for.
+    pub(super) fn serve(&mut self) {
+        self.is_served = true;
     }
 
     /// Whether it is this one's turn to look; if not, `cx` is woken when it is.
-    fn poll_turn(&self, cx: &Context<'_>) -> bool {
+    fn poll_turn(&self, cx: &Context<'_>) -> Turn {
         self.shard.state.with(|own| {
-            let is_first = own.queue.is_first(&self.ticket);
-            if is_first {
-                own.waiting.remove(&self.ticket);
-            } else {
-                own.waiting.insert(self.ticket, cx.waker().clone());
+            own.waiting.insert(self.ticket, cx.waker().clone());
+            if !own.queue.is_first(&self.ticket) {
+                return Turn::Others;
             }
-            is_first
+            if self.seen.replace(own.given_back) == own.given_back { Turn::Own } else { Turn::Now }
         })
     }
 }
 
+/// Whose turn it is to look.
+enum Turn {
+    /// Somebody's who came before.
+    Others,
+    /// This one's, from time to time.
+    Own,
+    /// This one's, and something was given back.
+    Now,
+}
+
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.shard.page.sub(ShardCounter::QueueWaiting, 1);
+        self.shard.page.sub(self.gauge, 1);
         let next: Option<Waker> = self.shard.state.with(|own| {
             own.queue.leave(&self.ticket, self.is_served);
             own.waiting.remove(&self.ticket);
@@ -80,6 +113,50 @@ impl Drop for Place<'_> {
             waker.wake();
         }
     }
+}
+
+/// Somebody has given back a place at an endpoint: whoever is first in the line for that upstream looks at once.
+pub(super) fn wake_first(shard: &Shard, upstream: UpstreamId) {
+    let first = shard.state.with(|own| {
+        if own.queue.waiting() == 0 {
+            return None;
+        }
+        own.given_back += 1;
+        let first = own.queue.first(Line::Endpoints(upstream))?;
+        own.waiting.remove(&first)
+    });
+    if let Some(waker) = first {
+        waker.wake();
+    }
+}
+
+/// The client has left.
+pub(super) struct Gone;
+
+/// Waits until `until`.
+pub(super) async fn pause(
+    asking: &Asking<'_, '_>,
+    client: &mut Client,
+    until: Moment,
+) -> Result<(), Gone> {
+    let may_probe = asking.request.with_head(|head| head.version == Version::Http11);
+    let timer = Timer::new();
+    poll_fn(|cx| {
+        if is_gone(client, asking.shard, may_probe, cx) {
+            return Poll::Ready(Err(Gone));
+        }
+        let now = clock::now();
+        if now >= until {
+            return Poll::Ready(Ok(()));
+        }
+        let look = if client.is_half_closed() { now.after(HALF_CLOSED_LOOK) } else { until };
+        timer.set(until.min(look));
+        if timer.poll_due(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Waits until the request is let in.
@@ -97,7 +174,14 @@ pub(super) async fn for_turn<'w>(
         admit::tell_limit(&mut refusal, &full);
         Denied::Refused(refusal)
     };
-    let Some(mut place) = Place::enter(asking.shard, grant, &full, bounds) else {
+    let entering = Entering {
+        line: Line::Limit(full.limit.id),
+        tenant: grant.caller.tenant,
+        priority: admit::priority(asking.world, &grant.caller),
+        line_max: bounds.waiting_max,
+        gauge: ShardCounter::QueueWaiting,
+    };
+    let Some(mut place) = Place::enter(asking.shard, &entering) else {
         return Err(refused(admission::Refusal::QueueFull));
     };
     let may_probe = asking.request.with_head(|head| head.version == Version::Http11);
@@ -111,21 +195,21 @@ pub(super) async fn for_turn<'w>(
         }
         let tried = asking.try_admit(grant, plan).map_err(|refusal| refusal.spoken(dialect))?;
         if tried.is_ok() {
-            place.is_served = true;
+            place.serve();
             return Ok(());
         }
     }
 }
 
 /// Why a wait has ended.
-enum Woken {
+pub(super) enum Woken {
     Turn,
     Gone,
     Late,
 }
 
 /// Waits until it is this one's turn, and then a moment.
-async fn turn(
+pub(super) async fn turn(
     place: &Place<'_>,
     client: &mut Client,
     may_probe: bool,
@@ -142,12 +226,16 @@ async fn turn(
             return Poll::Ready(Woken::Late);
         }
         let mut wake_at = deadline;
-        if place.poll_turn(cx) {
-            let look_at = *look_at.get_or_insert_with(|| now.after(LOOK_EVERY));
-            if now >= look_at {
-                return Poll::Ready(Woken::Turn);
+        match place.poll_turn(cx) {
+            Turn::Others => {}
+            Turn::Now => return Poll::Ready(Woken::Turn),
+            Turn::Own => {
+                let look_at = *look_at.get_or_insert_with(|| now.after(LOOK_EVERY));
+                if now >= look_at {
+                    return Poll::Ready(Woken::Turn);
+                }
+                wake_at = wake_at.min(look_at);
             }
-            wake_at = wake_at.min(look_at);
         }
         if client.is_half_closed() {
             wake_at = wake_at.min(now.after(HALF_CLOSED_LOOK));
@@ -163,7 +251,12 @@ async fn turn(
 
 /// Whether the client has left. One that has only closed its sending direction reads over an interim head; one that left
 /// answers it with a reset.
-fn is_gone(client: &mut Client, shard: &Shard, may_probe: bool, cx: &mut Context<'_>) -> bool {
+pub(super) fn is_gone(
+    client: &mut Client,
+    shard: &Shard,
+    may_probe: bool,
+    cx: &mut Context<'_>,
+) -> bool {
     while client.poll_input(cx).is_ready() {
         match client.receive(&shard.buffers) {
             Received::Gone => return true,

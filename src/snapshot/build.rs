@@ -6,14 +6,12 @@ use crate::config::File;
 use crate::llm::dialect::Dialect;
 use crate::llm::rewrite::quote;
 use crate::route;
-use crate::snapshot::Deadlines;
 use crate::snapshot::Endpoint;
 use crate::snapshot::LANES_MAX;
 use crate::snapshot::Ledger;
 use crate::snapshot::Listen;
 use crate::snapshot::Model;
 use crate::snapshot::Networks;
-use crate::snapshot::PoolLimits;
 use crate::snapshot::SLOTS_MAX;
 use crate::snapshot::Secret;
 use crate::snapshot::Snapshot;
@@ -22,9 +20,12 @@ use crate::snapshot::Upstream;
 use crate::snapshot::credentials::credential;
 use crate::snapshot::credentials::of_tenants;
 use crate::snapshot::describe::describe as describe_policy;
+use crate::snapshot::fallback::Chain;
+use crate::snapshot::fallback::chains;
 use crate::snapshot::list_of;
 use crate::snapshot::policy::Builder;
 use crate::snapshot::policy::Names;
+use crate::snapshot::resilience;
 use crate::units::EndpointId;
 use crate::units::UpstreamId;
 use rustls::ClientConfig;
@@ -106,6 +107,7 @@ pub fn build(
     let mut builder = Builder::new(file, world, &names, ledger, &mut errors);
     let admission = builder.table(&route);
     let kept = builder.keys();
+    let chains = chains(file, &route, &mut errors);
     if !errors.is_empty() {
         ledger.take_quotas_back(quotas_given);
         errors.sort();
@@ -124,8 +126,10 @@ pub fn build(
     }
     let used: Vec<u64> = trusts.iter().flatten().map(|(number, _)| *number).collect();
     ledger.keep_trusts(&used);
-    let models: Vec<Model> =
-        file.models.iter().map(|model| self::model(model, file, &route, world, ledger)).collect();
+    let models = file.models.iter().zip(chains);
+    let models =
+        models.map(|(model, chain)| self::model(model, chain, file, &route, world, ledger));
+    let models: Vec<Model> = models.collect();
     Ok(Snapshot {
         number,
         model_list: list_of(&models),
@@ -156,7 +160,7 @@ pub fn clashes(file: &File) -> Vec<Error> {
     table(file, is_clash).err().unwrap_or_default()
 }
 
-fn table(
+pub(super) fn table(
     file: &File,
     is_told: impl Fn(&route::Conflict) -> bool,
 ) -> Result<route::Table, Vec<Error>> {
@@ -229,10 +233,10 @@ fn upstream(
     credential: Option<Secret>,
     endpoints_before: usize,
 ) -> Upstream {
-    let weights = upstream.endpoints.iter().map(|endpoint| match upstream.balance {
-        config::Balance::RoundRobin => 1,
-        config::Balance::WeightedRoundRobin => endpoint.weight,
-    });
+    let strategy = resilience::strategy(upstream.balance);
+    let is_weighted = strategy.is_weighted();
+    let weights =
+        upstream.endpoints.iter().map(|endpoint| if is_weighted { endpoint.weight } else { 1 });
     Upstream {
         name: upstream.name.clone(),
         dialect: match upstream.dialect {
@@ -243,15 +247,19 @@ fn upstream(
             .map(|index| EndpointId(id(index)))
             .collect(),
         weights: weights.collect(),
-        balance: upstream.balance,
+        strategy,
+        hash: resilience::hash(upstream),
+        slow_start: upstream.slow_start,
+        max_in_flight: upstream.max_in_flight,
+        queue: resilience::queue(upstream.queue),
+        all_down: resilience::all_down(upstream.all_down),
+        health: upstream.health.as_ref().map(resilience::health),
+        breaker: upstream.breaker.map(resilience::breaker),
+        outlier: upstream.outlier.map(resilience::outlier),
         credential,
         credential_from: upstream.api_key.as_ref().map(|key| key.from.describe()),
         ca: upstream.ca.as_ref().map(|ca| ca.path.display().to_string()),
-        pool: PoolLimits {
-            idle_max: upstream.pool.idle_max,
-            idle: upstream.pool.idle,
-            age: upstream.pool.age,
-        },
+        pool: resilience::pool(upstream.pool),
     }
 }
 
@@ -291,6 +299,7 @@ fn endpoint(
 
 fn model(
     model: &config::Model,
+    chain: Chain,
     file: &File,
     route: &route::Table,
     world: &World,
@@ -313,12 +322,12 @@ fn model(
         upstream: UpstreamId(id(position)),
         upstream_model: model.upstream_model.clone(),
         upstream_model_json,
-        deadlines: Deadlines {
-            connect: deadlines.connect,
-            first_byte: deadlines.first_byte,
-            gap: deadlines.gap,
-            whole: deadlines.whole,
-        },
+        deadlines: resilience::deadlines(deadlines),
+        retry: resilience::retry(model.retry.as_ref()),
+        fallback: chain.fallback,
+        context_fallback: chain.context,
+        commit_after: model.commit_after,
+        hedge: model.hedge.map(resilience::hedge),
         lane: ledger.lane((label, model.upstream.clone())),
         description,
         entries: entries(model, is_default, created),

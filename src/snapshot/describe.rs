@@ -59,6 +59,7 @@ fn tenant(tenant: &config::Tenant) -> Settings {
     add("models", tenant.models.as_deref().map(names), &mut settings);
     limits(&tenant.limits, &mut settings);
     add("when_full", tenant.when_full.map(when_full), &mut settings);
+    add("priority", Some(tenant.priority.label().to_owned()), &mut settings);
     let signatures: Vec<String> = tenant
         .signatures
         .iter()

@@ -1,13 +1,15 @@
 //! What would happen to a request, and why: the decisions are pure, so they can be asked without a request.
 
 mod admit;
+mod candidates;
 mod head;
 mod late;
+mod onward;
+mod relay;
 mod shown;
 
 use crate::admission;
 use crate::admission::Caller;
-use crate::llm::dialect::Dialect;
 use crate::llm::dialect::Operation;
 use crate::llm::request::Unreadable;
 use crate::route::path;
@@ -15,15 +17,14 @@ use crate::route::path::Destination;
 use crate::snapshot::Model;
 use crate::snapshot::Snapshot;
 use crate::units::ModelId;
-use crate::units::UpstreamId;
 use crate::wire::http1::parse::Slots;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 
-use shown::Choice;
-use shown::DeadlinesMs;
-use shown::Relay;
+use relay::Going;
 
+pub use candidates::Look;
+pub use candidates::Seen;
 pub use shown::Explanation;
 
 /// A request as far as it decides whether it may enter and where it goes.
@@ -41,6 +42,8 @@ pub struct Asked<'a> {
     pub address: Option<IpAddr>,
     /// The tenant that its credential is taken to have shown: then none is looked at.
     pub tenant: Option<&'a str>,
+    /// How endpoints are now.
+    pub look: Look<'a>,
     /// When it comes, in milliseconds since 1970: keys and tokens have their time.
     pub now_unix_ms: u64,
 }
@@ -204,119 +207,9 @@ impl Explanation {
             || path::of_invoke(&model.upstream_model, version),
             |operation| operation.path().to_owned(),
         );
-        self.relay(snapshot, model, &path, name, operation);
-        self.show(snapshot, caller, model.upstream);
-    }
-
-    /// Says whose credential the upstream is shown, and how it learns who asks.
-    fn show(&mut self, snapshot: &Snapshot, caller: &Caller, id: UpstreamId) {
-        let upstream = snapshot.upstream(id);
-        let own = caller.tenant.and_then(|tenant| snapshot.tenant_credentials(tenant, id));
-        let (whose, text) = match (own, &upstream.credential) {
-            (Some(_), _) => {
-                ("tenant", "the upstream is shown the tenant's own credential".to_owned())
-            }
-            (None, Some(_)) => {
-                let from = upstream.credential_from.as_deref().unwrap_or("the config");
-                ("upstream", format!("the upstream is shown its own credential ({from})"))
-            }
-            (None, None) if caller.has_used_credential => {
-                ("none", "the upstream is shown no credential: the client's ends here".to_owned())
-            }
-            (None, None) => (
-                "client",
-                "the upstream is shown the credential that the client sends, if any".to_owned(),
-            ),
-        };
-        self.step(text);
-        let identity = &snapshot.admission.identity;
-        let fields = [&identity.tenant, &identity.key, &identity.user].map(Option::as_deref);
-        let named: Vec<&str> = fields.into_iter().flatten().collect();
-        if !named.is_empty() {
-            self.step(format!(
-                "what the client itself sends as {} goes no further",
-                named.join(", ")
-            ));
-        }
-        let Some(relay) = &mut self.relay else { return };
-        relay.credential_of = whose;
-        let is_shown = matches!(whose, "tenant" | "upstream");
-        relay.credential_field = is_shown.then(|| credential_field(upstream.dialect));
-        let values = caller.names(&snapshot.admission, &snapshot.keys);
-        let lines = fields.into_iter().zip(values);
-        // A token's user is whatever its issuer wrote.
-        let line = |(name, value): (Option<&str>, Option<&str>)| {
-            Some(format!("{}: {}", name?, value?.escape_debug()))
-        };
-        relay.identity = lines.filter_map(line).collect();
-    }
-
-    fn relay(
-        &mut self,
-        snapshot: &Snapshot,
-        model: &Model,
-        path: &str,
-        asked: &str,
-        operation: Option<Operation>,
-    ) {
-        let upstream = snapshot.upstream(model.upstream);
-        let is_rewritten = operation.is_some() && asked != model.upstream_model;
-        let name = &upstream.name;
-        self.step(format!("it is served by the upstream {name} ({})", upstream.dialect.name()));
-        let spoken = operation.map(Operation::dialect);
-        if let Some(spoken) = spoken.filter(|spoken| *spoken != upstream.dialect) {
-            let (path, there) = (spoken.name(), upstream.dialect.name());
-            self.step(format!(
-                "the path is of the dialect {path} and the upstream speaks {there}: nothing is translated"
-            ));
-        }
-        self.step(if is_rewritten {
-            format!("the body's model becomes \"{}\"", model.upstream_model)
-        } else {
-            "the body goes up as it came".to_owned()
-        });
-        let total: u64 = upstream.weights.iter().map(|weight| u64::from(*weight)).sum();
-        let shares = upstream.endpoints.iter().zip(&upstream.weights);
-        let choices: Vec<Choice> = shares
-            .map(|(id, weight)| {
-                let endpoint = snapshot.endpoint(*id);
-                Choice {
-                    url: format!("{}{path}", endpoint.url),
-                    percent: u64::from(*weight) * 100 / total.max(1),
-                    addresses: endpoint.addresses.iter().map(ToString::to_string).collect(),
-                }
-            })
-            .collect();
-        if choices.iter().all(|choice| choice.percent == 0 || choice.addresses.is_empty()) {
-            self.step("no endpoint has an address now: it would fail with 502 or 503".to_owned());
-        }
-        let balance = upstream.balance.label();
-        self.step(format!("one of {} endpoint(s) gets it, by {balance}", choices.len()));
-        self.outcome = "relayed";
-        self.relay = Some(Relay {
-            operation: operation.map_or("invoke", Operation::name),
-            model: model.name.clone(),
-            version: model.version.clone(),
-            upstream: name.clone(),
-            model_becomes: is_rewritten.then(|| model.upstream_model.clone()),
-            credential_of: "none",
-            credential_field: None,
-            identity: Vec::new(),
-            endpoints: choices,
-            deadlines_ms: DeadlinesMs {
-                connect: model.deadlines.connect.as_millis(),
-                first_byte: model.deadlines.first_byte.as_millis(),
-                gap: model.deadlines.gap.as_millis(),
-                whole: model.deadlines.whole.as_millis(),
-            },
-        });
-    }
-}
-
-fn credential_field(dialect: Dialect) -> String {
-    match dialect {
-        Dialect::OpenAi => "authorization".to_owned(),
-        Dialect::Anthropic => "x-api-key".to_owned(),
+        let going = Going { snapshot, asked, caller, model, path: &path };
+        self.relay(&going, name, operation);
+        self.show(&going);
     }
 }
 

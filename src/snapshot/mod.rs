@@ -8,6 +8,7 @@ mod credentials;
 mod describe;
 mod diff;
 mod explain;
+mod fallback;
 mod issuers;
 mod keys;
 mod ledger;
@@ -15,12 +16,19 @@ mod networks;
 mod outline;
 mod parameters;
 mod policy;
+mod resilience;
 mod secret;
 mod tls;
 mod warnings;
 
 use crate::admission;
 use crate::admission::Keys;
+use crate::balance::breaker;
+use crate::balance::choose::Strategy;
+use crate::balance::deadline::Adaptive;
+use crate::balance::hedge;
+use crate::balance::outlier;
+use crate::balance::retry;
 use crate::config;
 use crate::llm::dialect::Dialect;
 use crate::route;
@@ -43,6 +51,8 @@ pub use diff::diff;
 pub use diff::diff_outlines;
 pub use explain::Asked;
 pub use explain::Explanation;
+pub use explain::Look;
+pub use explain::Seen;
 pub use explain::explain;
 pub use ledger::LANES_MAX;
 pub use ledger::Ledger;
@@ -51,6 +61,11 @@ pub use ledger::SLOTS_MAX;
 pub use networks::Networks;
 pub use outline::Outline;
 pub use outline::outline;
+pub use resilience::AllDown;
+pub use resilience::Hash;
+pub use resilience::HashBy;
+pub use resilience::HealthRule;
+pub use resilience::QueueRule;
 pub use secret::Secret;
 pub(crate) use tls::client_config;
 pub use warnings::warnings;
@@ -182,6 +197,17 @@ pub struct Model {
     pub upstream_model_json: Vec<u8>,
     /// How long we wait.
     pub deadlines: Deadlines,
+    /// What is tried again, and how often.
+    pub retry: retry::Policy,
+    /// Whom to ask where this model fails, in order: models of the same dialect, each once, never this one. What those
+    /// list themselves does not count.
+    pub fallback: Box<[ModelId]>,
+    /// Whom to ask where a request is too long for this model; of the same dialect, never this one.
+    pub context_fallback: Option<ModelId>,
+    /// How long the head of a stream waits for the first of its content: until it goes down, another endpoint may be asked.
+    pub commit_after: Duration,
+    /// When a second endpoint is asked as well; none: never.
+    pub hedge: Option<hedge::Rule>,
     /// Where its counters are.
     pub lane: LaneId,
     /// The body of `GET /v1/models/{id}`.
@@ -213,7 +239,23 @@ pub struct Upstream {
     /// The endpoints' shares, in the same order; all 1 where weights do not count.
     pub weights: Vec<u32>,
     /// How endpoints are chosen.
-    pub balance: config::Balance,
+    pub strategy: Strategy,
+    /// What leads a request to an endpoint: there if and only if the strategy is [`Strategy::Hash`].
+    pub hash: Option<Hash>,
+    /// How long a new endpoint takes to get all of its share; zero: it has it at once.
+    pub slow_start: Duration,
+    /// The most requests that each endpoint has at a time, of all shards together; none: any number.
+    pub max_in_flight: Option<u32>,
+    /// Who may wait where every endpoint is full.
+    pub queue: QueueRule,
+    /// What is done where no endpoint is usable.
+    pub all_down: AllDown,
+    /// How endpoints are checked; none: they are not.
+    pub health: Option<HealthRule>,
+    /// When an endpoint is left alone; none: never.
+    pub breaker: Option<breaker::Rule>,
+    /// When an endpoint is worse than its siblings; none: that is not looked at.
+    pub outlier: Option<outlier::Rule>,
     /// The whole field line that shows who we are, with its CRLF.
     pub credential: Option<Secret>,
     /// Where the credential came from, for people.
@@ -227,12 +269,18 @@ pub struct Upstream {
 /// How connections to an endpoint are kept, on each shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolLimits {
+    /// Idle connections that are kept ready even while nothing needs them; at most `idle_max`.
+    pub idle_min: usize,
     /// Idle connections, at most.
     pub idle_max: usize,
+    /// All connections, at most; none: any number.
+    pub connections_max: Option<u32>,
     /// How long one may lie idle.
     pub idle: Duration,
     /// How old one may become.
     pub age: Duration,
+    /// How long a request may hold one without a byte moving before that is told.
+    pub leak: Duration,
 }
 
 /// Where requests go.
@@ -274,6 +322,10 @@ pub struct Deadlines {
     pub gap: Duration,
     /// The whole request.
     pub whole: Duration,
+    /// From the start of one attempt to its first byte.
+    pub attempt: Option<Duration>,
+    /// The same, as the endpoint's own first bytes demand it; never there beside `attempt`.
+    pub adaptive: Option<Adaptive>,
 }
 
 #[cfg(test)]

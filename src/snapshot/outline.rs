@@ -6,6 +6,7 @@ use crate::snapshot::Model;
 use crate::snapshot::Settings;
 use crate::snapshot::Snapshot;
 use crate::snapshot::Upstream;
+use crate::snapshot::resilience::words;
 use crate::units::KeyId;
 use serde::Deserialize;
 use serde::Serialize;
@@ -63,7 +64,7 @@ pub struct IssuerOutline {
 pub struct UpstreamOutline {
     /// Its name.
     pub name: String,
-    /// `dialect`, `balance`, `api_key` (where it is from), `ca`, `pool.*`.
+    /// `dialect`, `api_key` (where it is from), `ca`, `balance`, `breaker`, `pool.*` and so on.
     pub settings: BTreeMap<String, String>,
     /// In the file's order.
     pub endpoints: Vec<EndpointOutline>,
@@ -89,7 +90,7 @@ pub struct ModelOutline {
     pub name: String,
     /// The stable number of its counters.
     pub lane: u32,
-    /// `aliases`, `upstream`, `upstream_model`, `deadlines.*`.
+    /// `aliases`, `upstream`, `upstream_model`, `deadlines.*`, `retry`, `fallback` and so on.
     pub settings: BTreeMap<String, String>,
 }
 
@@ -172,17 +173,17 @@ fn described(settings: &Settings) -> impl Iterator<Item = (String, String)> {
 fn upstream(snapshot: &Snapshot, upstream: &Upstream) -> UpstreamOutline {
     let key = upstream.credential_from.clone().unwrap_or_else(|| "none".to_owned());
     let endpoints = upstream.endpoints.iter().zip(&upstream.weights);
+    let mut all = settings(words::of_upstream(upstream));
+    all.extend(settings([
+        ("dialect", upstream.dialect.name().to_owned()),
+        ("api_key", key),
+        ("ca", upstream.ca.clone().unwrap_or_else(|| "system".to_owned())),
+        ("pool.idle_ms", millis(upstream.pool.idle)),
+        ("pool.age_ms", millis(upstream.pool.age)),
+    ]));
     UpstreamOutline {
         name: upstream.name.clone(),
-        settings: settings([
-            ("dialect", upstream.dialect.name().to_owned()),
-            ("balance", upstream.balance.label().to_owned()),
-            ("api_key", key),
-            ("ca", upstream.ca.clone().unwrap_or_else(|| "system".to_owned())),
-            ("pool.idle_max", upstream.pool.idle_max.to_string()),
-            ("pool.idle_ms", millis(upstream.pool.idle)),
-            ("pool.age_ms", millis(upstream.pool.age)),
-        ]),
+        settings: all,
         endpoints: endpoints
             .map(|(id, weight)| {
                 let endpoint = snapshot.endpoint(*id);
@@ -200,19 +201,17 @@ fn upstream(snapshot: &Snapshot, upstream: &Upstream) -> UpstreamOutline {
 fn model(snapshot: &Snapshot, model: &Model) -> ModelOutline {
     let aliases =
         if model.aliases.is_empty() { "none".to_owned() } else { model.aliases.join(", ") };
-    ModelOutline {
-        name: model.label(),
-        lane: model.lane.0,
-        settings: settings([
-            ("aliases", aliases),
-            ("upstream", snapshot.upstream(model.upstream).name.clone()),
-            ("upstream_model", model.upstream_model.clone()),
-            ("deadlines.connect_ms", millis(model.deadlines.connect)),
-            ("deadlines.first_byte_ms", millis(model.deadlines.first_byte)),
-            ("deadlines.gap_ms", millis(model.deadlines.gap)),
-            ("deadlines.whole_ms", millis(model.deadlines.whole)),
-        ]),
-    }
+    let mut all = settings(words::of_model(snapshot, model));
+    all.extend(settings([
+        ("aliases", aliases),
+        ("upstream", snapshot.upstream(model.upstream).name.clone()),
+        ("upstream_model", model.upstream_model.clone()),
+        ("deadlines.connect_ms", millis(model.deadlines.connect)),
+        ("deadlines.first_byte_ms", millis(model.deadlines.first_byte)),
+        ("deadlines.gap_ms", millis(model.deadlines.gap)),
+        ("deadlines.whole_ms", millis(model.deadlines.whole)),
+    ]));
+    ModelOutline { name: model.label(), lane: model.lane.0, settings: all }
 }
 
 fn settings<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String> {

@@ -29,6 +29,7 @@ use crate::snapshot::Ledger;
 use crate::snapshot::World;
 use crate::snapshot::ledger::QUOTAS_MAX;
 use crate::snapshot::parameters;
+use crate::snapshot::resilience;
 use crate::units::ModelId;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -156,6 +157,7 @@ impl<'b> Builder<'b> {
             limits: self.limits(Scope::Tenant, &tenant.name, &tenant.limits.counts),
             model_limits: self.model_limits(tenant),
             when_full: tenant.when_full.map(when_full),
+            priority: resilience::priority(tenant.priority),
         }
     }
 

@@ -5,6 +5,8 @@ use crate::config::Error;
 use crate::config::File;
 use crate::config::Place;
 use crate::snapshot::World;
+use crate::snapshot::build;
+use crate::snapshot::fallback;
 use crate::snapshot::issuers;
 use crate::snapshot::parameters;
 
@@ -23,6 +25,10 @@ pub fn warnings(file: &File, world: &World) -> Vec<Error> {
             let text = format!("no operation knows this parameter; did you mean \"{meant}\"?");
             warnings.push(file.error(&parameter.place, text));
         }
+    }
+    if let Ok(route) = build::table(file, |_| true) {
+        let circles = fallback::circles(file, &route);
+        warnings.extend(circles.into_iter().map(|(place, text)| file.error(&place, text)));
     }
     expired(file, world, &mut warnings);
     warnings.sort();

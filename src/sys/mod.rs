@@ -1,5 +1,7 @@
-//! The operating system: cores, sockets and limits, by name.
+//! The operating system: the clock, cores, memory, sockets and limits, by name.
 
 pub mod affinity;
+pub mod clock;
 pub mod limits;
+pub mod memory;
 pub mod socket;

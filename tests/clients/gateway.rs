@@ -82,10 +82,15 @@ impl Gateway {
 
     /// Starts it in front of one upstream at `url`, with the model `demo`.
     pub(crate) fn before(folder: &Folder, url: &str, more: &str) -> Self {
+        Self::before_these(folder, &format!("{{ url = \"{url}\" }}"), more)
+    }
+
+    /// Starts it in front of one upstream with these endpoints, with the model `demo`.
+    pub(crate) fn before_these(folder: &Folder, endpoints: &str, more: &str) -> Self {
         Self::start(
             folder,
             &format!(
-                "[[upstream]]\nname = \"only\"\nendpoints = [{{ url = \"{url}\" }}]\n{more}\n\
+                "[[upstream]]\nname = \"only\"\nendpoints = [{endpoints}]\n{more}\n\
                  [[model]]\nname = \"demo\"\nupstream = \"only\"\n"
             ),
         )

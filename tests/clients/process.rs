@@ -165,6 +165,13 @@ impl Folder {
         self.0.join(name)
     }
 
+    /// A folder in it.
+    pub(crate) fn within(&self, name: &str) -> Self {
+        let path = self.path(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
     /// Writes a file.
     pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.path(name);

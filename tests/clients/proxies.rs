@@ -153,6 +153,42 @@ fn an_upstream_that_compresses() {
     gateway.stop();
 }
 
+#[test]
+fn nginx_as_one_of_three_endpoints_killed_and_restarted() {
+    one_of_three(&need!("nginx"), nginx_unbuffered);
+}
+
+#[test]
+fn haproxy_as_one_of_three_endpoints_killed_and_restarted() {
+    one_of_three(&need!("haproxy"), haproxy);
+}
+
+/// A server among three that dies under load and comes back, again and again: no client notices.
+fn one_of_three(program: &Path, proxy: Proxy) {
+    let folder = Folder::new();
+    let mock = Mock::start(&folder);
+    let addresses = [free_address(), free_address(), free_address()];
+    let folders = ["a", "b", "c"].map(|name| folder.within(name));
+    let start = |place: usize| proxy(program, &folders[place], addresses[place], mock.address);
+    let mut servers = [start(0), start(1), start(2)];
+    let endpoints = addresses.map(|address| format!("{{ url = \"http://{address}\" }}"));
+    let gateway = Gateway::before_these(&folder, &endpoints.join(", "), "");
+    let load = Load::start(gateway.address);
+    load.until_ok(100, Instant::now());
+    for place in [0, 1, 0, 2] {
+        servers[place].kill();
+        load.until_ok(200, Instant::now());
+        servers[place] = start(place);
+        load.until_ok(200, Instant::now());
+    }
+    for sample in load.stop() {
+        assert!(sample.is_ok(), "two of three were always there: {sample:?}");
+    }
+    let repeated = gateway.metric("ringway_retries_total", "");
+    assert!(repeated >= 3.0, "{repeated}: their deaths were met");
+    gateway.stop();
+}
+
 fn in_front(program: &Path, proxy: Proxy) {
     need!("curl");
     let folder = Folder::new();

@@ -18,7 +18,7 @@ fn await_nothing(gateway: &Gateway) {
 #[test]
 fn when_a_response_ends_in_the_middle() {
     let upstream = Upstream::start();
-    let gateway = Setup::one(&upstream.url(), "").start();
+    let gateway = Setup::once(&upstream.url(), "").start();
     // In the middle of its head, and in the middle of an event: both wait for the rest.
     for begun in ["HTTP/1.1 200 OK\r\ncontent-ty", "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"]
     {

@@ -17,5 +17,6 @@ mod proxy;
 mod relay;
 mod reload;
 mod requests;
+mod resilience;
 mod shards;
 mod tls;

@@ -133,8 +133,10 @@ fn a_server_that_speaks_no_tls_is_refused() {
     let gateway = roots.gateway(upstream.address, "");
     let mut client = gateway.client();
     client.send(chat("m", ""));
-    let mut server = upstream.connection();
-    server.send("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+    for _ in 0..3 {
+        let mut server = upstream.connection();
+        server.send("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+    }
     assert_eq!(client.message().status(), 502);
     gateway.await_fault("tls_failed");
 }

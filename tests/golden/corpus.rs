@@ -2,14 +2,27 @@
 
 #[path = "../fuzz/checks.rs"]
 mod checks;
+#[path = "../../src/llm/context/oracle.rs"]
+mod context;
+#[path = "../../src/llm/features/oracle.rs"]
+mod features;
 #[path = "../../src/llm/normalize/oracle.rs"]
 mod normalize;
+#[path = "../../src/balance/retry_after/oracle.rs"]
+mod retry_after;
 #[path = "../../src/llm/usage/oracle.rs"]
 mod usage;
 
 use std::path::Path;
 
+use ringway::balance::retry_after::LONGEST;
+use ringway::balance::retry_after::parse;
+use ringway::balance::retry_after::parse_millis;
 use ringway::llm;
+use ringway::llm::context::is_too_long;
+use ringway::llm::features::has_tools;
+use ringway::llm::features::prompt_fingerprint;
+use ringway::llm::features::user;
 use ringway::llm::usage::Meter;
 use ringway::llm::usage::Usage;
 
@@ -84,4 +97,24 @@ fn parameters() {
     };
     check_all(&files("normalize"), check);
     check_all(&files("peek"), check);
+}
+
+#[test]
+fn waits_that_are_asked_for() {
+    check_all(&files("retry_after"), retry_after::check);
+}
+
+#[test]
+fn errors_about_the_context() {
+    check_all(&files("context"), context::check);
+}
+
+#[test]
+fn features_of_bodies() {
+    let check = |body: &[u8]| {
+        features::check(body);
+    };
+    check_all(&files("features"), check);
+    check_all(&files("peek"), check);
+    check_all(&files("normalize"), check);
 }

@@ -1,11 +1,14 @@
 //! From the tree of a TOML text to a [`File`].
 
+mod balance;
+mod health;
 mod jwt;
 mod level;
 mod limits;
 mod listen;
 mod log;
 mod model;
+mod retry;
 mod secret;
 mod tenant;
 mod upstream;
@@ -15,13 +18,15 @@ use crate::config::check;
 use crate::config::error::Error;
 use crate::config::error::Place;
 use crate::config::file::File;
+use crate::config::section::Elsewhere;
 use crate::config::section::Errors;
-use crate::config::section::Later;
 use crate::config::section::Section;
 use std::path::Path;
 use toml::de::DeTable;
 
-const TOP_LATER: &[Later] = &[("middleware", "write it into [listen], [[tenant]] or [[model]]")];
+const TOP_ELSEWHERE: &[Elsewhere] =
+    &[("middleware", "has no place here: write it into [listen], [[tenant]] or [[model]]")];
+
 /// Reads the text. The file is whole only where there are no errors.
 pub(crate) fn file(text: &str, name: &str) -> (File, Vec<Error>) {
     let mut errors = Errors::new(name, text);
@@ -60,7 +65,7 @@ pub(crate) fn file(text: &str, name: &str) -> (File, Vec<Error>) {
         "signature",
         "tenant",
     ];
-    top.refuse_unknown(&known, TOP_LATER, &mut errors);
+    top.refuse_unknown(&known, TOP_ELSEWHERE, &mut errors);
     file.listen = listen::listen(top.table("listen", &mut errors), &folder, &mut errors);
     file.admin = listen::admin(top.table("admin", &mut errors), &mut errors);
     file.access_log = log::access_log(top.table("access_log", &mut errors), &folder, &mut errors);

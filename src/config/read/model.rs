@@ -5,14 +5,25 @@ use crate::config::file::Model;
 use crate::config::policy::Named;
 use crate::config::read::level;
 use crate::config::read::limits;
+use crate::config::read::retry;
 use crate::config::read::upstream;
+use crate::config::section::Elsewhere;
 use crate::config::section::Errors;
-use crate::config::section::Later;
 use crate::config::section::Section;
 use std::path::Path;
 
-const MODEL_LATER: &[Later] =
-    &[("fallback", "a model has one upstream; give that several endpoints, or leave fallback out")];
+const OF_UPSTREAMS: &str = "has no place here: write it into the [[upstream]] of this model";
+const MODEL_ELSEWHERE: &[Elsewhere] = &[
+    ("balance", OF_UPSTREAMS),
+    ("breaker", OF_UPSTREAMS),
+    ("endpoints", OF_UPSTREAMS),
+    ("health", OF_UPSTREAMS),
+    ("max_in_flight", OF_UPSTREAMS),
+    ("outlier", OF_UPSTREAMS),
+    ("pool", OF_UPSTREAMS),
+    ("queue", OF_UPSTREAMS),
+    ("when_all_down", OF_UPSTREAMS),
+];
 
 pub(super) fn model(
     section: &Section<'_>,
@@ -27,6 +38,11 @@ pub(super) fn model(
         "upstream",
         "upstream_model",
         "deadlines",
+        "retry",
+        "fallback",
+        "context_fallback",
+        "hedge",
+        "commit_after_ms",
         "middleware",
         "addresses",
         "limits",
@@ -35,7 +51,7 @@ pub(super) fn model(
         "output_tokens",
         "parameters",
     ];
-    section.refuse_unknown(&known, MODEL_LATER, errors);
+    section.refuse_unknown(&known, MODEL_ELSEWHERE, errors);
     let name = section.required("name", errors);
     if let Some(name) = &name {
         check::name(name, errors);
@@ -77,6 +93,11 @@ pub(super) fn model(
         upstream: upstream.map_or_else(String::new, |upstream| upstream.value),
         upstream_model: upstream_model.map_or_else(|| name.clone(), |model| model.value),
         deadlines,
+        retry: retry::retry(section, errors),
+        fallback: retry::fallback(section, errors),
+        context_fallback: retry::context_fallback(section, errors),
+        commit_after: retry::commit_after(section, errors),
+        hedge: retry::hedge(section.table("hedge", errors), errors),
         name,
     }
 }

@@ -10,6 +10,7 @@ use crate::config::policy::TenantKey;
 use crate::config::read::level;
 use crate::config::read::limits;
 use crate::config::read::secret;
+use crate::config::resilience::Priority;
 use crate::config::section::Errors;
 use crate::config::section::Section;
 use std::path::Path;
@@ -40,6 +41,7 @@ pub(super) fn tenant(section: &Section<'_>, folder: &Path, errors: &mut Errors<'
         "addresses",
         "limits",
         "when_full",
+        "priority",
         "upstream_keys",
         "middleware",
     ];
@@ -61,10 +63,16 @@ pub(super) fn tenant(section: &Section<'_>, folder: &Path, errors: &mut Errors<'
         level: level::level(section, folder, errors),
         limits: limits::limits(section, true, errors),
         when_full: limits::when_full(section, errors),
+        priority: priority(section, errors),
         upstream_keys: upstream_keys
             .map(|section| self::upstream_keys(&section, folder, errors))
             .unwrap_or_default(),
     }
+}
+
+fn priority(section: &Section<'_>, errors: &mut Errors<'_>) -> Priority {
+    let found = section.one_of("priority", "priority", &Priority::ALL, Priority::label, errors);
+    found.unwrap_or_default()
 }
 
 fn models(section: &Section<'_>, errors: &mut Errors<'_>) -> Option<Vec<Named>> {

@@ -6,8 +6,11 @@ use crate::cli::header;
 use crate::control::state::unix_ms;
 use crate::snapshot::Asked;
 use crate::snapshot::Explanation;
+use crate::snapshot::Look;
+use crate::snapshot::Seen;
 use crate::snapshot::Snapshot;
 use crate::snapshot::explain;
+use crate::units::SlotId;
 
 /// A request that nobody has sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +74,8 @@ pub(super) fn question(query: &str) -> Result<Question, String> {
 }
 
 impl Question {
-    /// What would happen, and why.
-    pub(super) fn answer(&self, snapshot: &Snapshot) -> Explanation {
+    /// What would happen, and why; `look` says how endpoints are now.
+    pub(super) fn answer(&self, snapshot: &Snapshot, look: &dyn Fn(SlotId) -> Seen) -> Explanation {
         let asked = Asked {
             method: &self.method,
             path: &self.path,
@@ -81,6 +84,7 @@ impl Question {
             address: self.address,
             tenant: self.tenant.as_deref(),
             now_unix_ms: unix_ms(),
+            look: Look(Some(look)),
         };
         explain(snapshot, asked)
     }

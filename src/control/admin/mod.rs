@@ -24,8 +24,10 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time;
 
+use crate::control::endpoints;
 use crate::control::metrics;
 use crate::control::state::Shared;
+use crate::sys::clock;
 
 /// Connections open at once at most; more are closed at once.
 const CONNECTIONS_MAX: usize = 64;
@@ -138,10 +140,13 @@ fn explain(query: &str, shared: &Shared) -> Answer {
         Ok(question) => question,
         Err(error) => return text(StatusCode::BAD_REQUEST, error),
     };
-    let Some(current) = shared.lock().current().cloned() else {
+    let state = shared.lock();
+    let Some(current) = state.current() else {
         return health(&["no config has been published yet".to_owned()]);
     };
-    let explanation = question.answer(&current.snapshot);
+    let now = clock::now();
+    let look = |slot| endpoints::seen(&state, slot, now);
+    let explanation = question.answer(&current.snapshot, &look);
     if question.is_json {
         return json(StatusCode::OK, &serde_json::json!(explanation));
     }

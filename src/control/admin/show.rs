@@ -4,11 +4,13 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::control::endpoints;
 use crate::control::log::utc;
 use crate::control::state::State;
 use crate::control::watch::Published;
 use crate::crossing::publish::Phase;
 use crate::snapshot::outline;
+use crate::sys::clock;
 
 /// The body of `/admin/snapshot`: the outline of the snapshot (which `ringway check` reads), and beside it what the
 /// shards have made of it and how reloads went.
@@ -17,6 +19,9 @@ pub(super) fn state(state: &State) -> Value {
         Some(Value::Object(outline)) => outline,
         _ => Map::new(),
     };
+    if let Some(current) = state.current() {
+        endpoints::add(state, &current.snapshot, clock::now(), &mut all);
+    }
     let unready = state.unready();
     let phase = match state.phase() {
         Phase::Serving => "serving",

@@ -42,6 +42,11 @@ struct Line<'a> {
     is_stream: bool,
     is_cancelled: bool,
     attempts: u8,
+    /// Left out where it did not happen, as it does with few requests.
+    #[serde(skip_serializing_if = "is_not")]
+    hedged: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fell_back_from: Option<&'a str>,
     bytes_up: u64,
     bytes_down: u64,
     events: u64,
@@ -65,6 +70,7 @@ pub(super) fn write(record: &Record, names: &Names, world: Option<&Snapshot>, ou
     let tenant = world.and_then(|world| world.admission.tenant(record.tenant?));
     let key = world.and_then(|world| record.key.map(|key| world.keys.get(key).name));
     let lane = record.lane.and_then(|lane| names.lane(lane));
+    let asked_for = record.fell_back_from.and_then(|lane| names.lane(lane));
     let line = Line {
         time: utc(record.started_unix_ms),
         id: record.id.to_string(),
@@ -84,6 +90,8 @@ pub(super) fn write(record: &Record, names: &Names, world: Option<&Snapshot>, ou
         is_stream: record.is_stream,
         is_cancelled: record.is_cancelled,
         attempts: record.attempts,
+        hedged: record.hedged,
+        fell_back_from: asked_for.map(|lane| lane.model.as_str()),
         bytes_up: record.bytes_up,
         bytes_down: record.bytes_down,
         events: record.events,
@@ -97,6 +105,11 @@ pub(super) fn write(record: &Record, names: &Names, world: Option<&Snapshot>, ou
     };
     serde_json::to_writer(&mut *out, &line).expect("a line has no maps and a Vec takes everything");
     out.push(b'\n');
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes members so")]
+const fn is_not(it: &bool) -> bool {
+    !*it
 }
 
 /// Milliseconds with three digits after the point.
@@ -158,6 +171,7 @@ mod tests {
     fn a_line_names_everything() {
         let mut names = Names::default();
         names.learn_lane(LaneId(0), "m \"1\"", "local");
+        names.learn_lane(LaneId(1), "large", "local");
         names.learn_slot(SlotId(3), "http://10.0.0.1:8000");
         let record = Record {
             id: RequestId::new(1, 2),
@@ -170,7 +184,9 @@ mod tests {
             status: 502,
             fault: Some(Fault::UpstreamTruncated),
             is_stream: true,
-            attempts: 1,
+            attempts: 3,
+            hedged: true,
+            fell_back_from: Some(LaneId(1)),
             bytes_up: 500,
             bytes_down: 1_000,
             events: 7,
@@ -186,7 +202,8 @@ mod tests {
             r#""client":"10.1.2.3","shard":1,"model":"m \"1\"","upstream":"local","#,
             r#""endpoint":"http://10.0.0.1:8000","operation":"chat","status":502,"#,
             r#""fault":"upstream_truncated","whose":"upstream","is_stream":true,"#,
-            r#""is_cancelled":false,"attempts":1,"bytes_up":500,"bytes_down":1000,"events":7,"#,
+            r#""is_cancelled":false,"attempts":3,"hedged":true,"#,
+            r#""fell_back_from":"large","bytes_up":500,"bytes_down":1000,"events":7,"#,
             r#""time_to_first_token_ms":1.5,"duration_ms":20.0,"overhead_us":17.3}"#,
             "\n"
         );
@@ -214,6 +231,8 @@ mod tests {
             "detail",
             "input_tokens",
             "tokens_source",
+            "hedged",
+            "fell_back_from",
         ] {
             assert!(line.get(absent).is_none(), "{absent}");
         }
@@ -240,6 +259,7 @@ mod tests {
             limits: Box::default(),
             model_limits: Box::default(),
             when_full: None,
+            priority: crate::admission::queue::Priority::Normal,
         };
         world.admission.tenants = vec![policy("acme"), policy("umbrella")];
         let record = Record {

@@ -2,33 +2,38 @@
 //!
 //! Labels come only from closed lists or from a snapshot, so the number of series is bounded by what is configured.
 
+mod endpoints;
+mod lanes;
+mod metric;
 mod reference;
 mod text;
 
 use std::sync::Arc;
 
-use crate::control::metrics::reference::KeySetNumber;
-use crate::control::metrics::reference::Process;
-use crate::control::metrics::reference::Samples;
+use crate::control::metrics::lanes::TOKEN_KINDS;
+use crate::control::metrics::lanes::Total;
+use crate::control::metrics::metric::By;
+use crate::control::metrics::metric::KeySetNumber;
+use crate::control::metrics::metric::Process;
+use crate::control::metrics::metric::Samples;
 use crate::control::metrics::text::Labels;
 use crate::control::metrics::text::seconds;
 use crate::crossing::gauges::Page;
-use crate::record::Fault;
 use crate::record::Reason;
 use crate::record::counters::Cap;
-use crate::record::counters::LANE_CELLS;
-use crate::record::counters::LaneCell;
-use crate::record::counters::LaneCounter;
+use crate::record::counters::HedgeResult;
 use crate::record::counters::ProxyTrouble;
+use crate::record::counters::QueueResult;
 use crate::record::counters::Retirement;
+use crate::record::counters::RetryDenied;
 use crate::record::counters::ShardCell;
 use crate::record::counters::ShardCounter;
-use crate::record::histogram::Histogram;
-use crate::record::status::StatusLabel;
 use crate::units::LaneId;
 
-pub use crate::control::metrics::reference::Kind;
-pub use crate::control::metrics::reference::Metric;
+pub use crate::control::metrics::endpoints::EndpointNumbers;
+pub use crate::control::metrics::endpoints::STATES;
+pub use crate::control::metrics::metric::Kind;
+pub use crate::control::metrics::metric::Metric;
 pub use crate::control::metrics::reference::REFERENCE;
 
 /// The content type of the page.
@@ -60,6 +65,8 @@ pub struct ControlNumbers {
     pub keys_bytes: u64,
     /// Key sets that are fetched.
     pub key_sets: Vec<KeySetNumbers>,
+    /// Endpoints of the published snapshot.
+    pub endpoints: Vec<EndpointNumbers>,
     /// The last attempt to read the configuration and what it names was successful.
     pub is_last_reload_successful: bool,
     /// Readings of the config that went well.
@@ -97,61 +104,16 @@ pub struct KeySetNumbers {
 
 /// Writes the whole page to `out`.
 pub fn write(pages: &[Arc<Page>], names: &[LaneName], numbers: &ControlNumbers, out: &mut String) {
-    let view =
-        View { pages, lanes: totals(pages, names), unnamed: Total::of(pages, &[None]), numbers };
+    let view = View {
+        pages,
+        lanes: lanes::totals(pages, names),
+        unnamed: Total::of(pages, &[None]),
+        numbers,
+    };
     for metric in REFERENCE {
         text::head(out, metric);
         view.samples(metric, out);
     }
-}
-
-/// The sums of one lane over all shards.
-struct Total {
-    model: String,
-    upstream: String,
-    cells: Box<[u64; LANE_CELLS]>,
-}
-
-impl Total {
-    fn of(pages: &[Arc<Page>], lanes: &[Option<LaneId>]) -> Self {
-        let mut cells = Box::new([0_u64; LANE_CELLS]);
-        for page in pages {
-            for &lane in lanes {
-                for (sum, cell) in cells.iter_mut().zip(LaneCell::all()) {
-                    *sum = sum.wrapping_add(page.load_lane(lane, cell));
-                }
-            }
-        }
-        Self { model: String::new(), upstream: String::new(), cells }
-    }
-
-    fn load(&self, cell: impl Into<LaneCell>) -> u64 {
-        self.cells[cell.into().index()]
-    }
-
-    fn labels(&self) -> Labels {
-        Labels::new().with("model", &self.model).with("upstream", &self.upstream)
-    }
-
-    /// OpenTelemetry's name for the model, ours for the upstream.
-    fn gen_ai_labels(&self) -> Labels {
-        Labels::new().with("gen_ai_request_model", &self.model).with("upstream", &self.upstream)
-    }
-}
-
-/// The sums of all named lanes. Lanes of the same name are one series: a name may come back with another number.
-fn totals(pages: &[Arc<Page>], names: &[LaneName]) -> Vec<Total> {
-    let mut names: Vec<&LaneName> = names.iter().collect();
-    names.sort();
-    names
-        .chunk_by(|one, next| one.model == next.model && one.upstream == next.upstream)
-        .filter_map(|same| {
-            let lanes: Vec<_> = same.iter().map(|name| Some(name.lane)).collect();
-            let first = same.first()?;
-            let (model, upstream) = (first.model.clone(), first.upstream.clone());
-            Some(Total { model, upstream, ..Total::of(pages, &lanes) })
-        })
-        .collect()
 }
 
 /// All that one page shows, at one moment.
@@ -182,10 +144,12 @@ impl View<'_> {
                     text::sample(out, name, &Labels::new().with("state", state), self.sum(counter));
                 }
             }
-            Samples::Retirements => self.reasons(name, Retirement::ALL, Retirement::label, out),
-            Samples::Overloads => self.reasons(name, Cap::ALL, Cap::label, out),
-            Samples::ProxyTroubles => {
-                self.reasons(name, ProxyTrouble::ALL, ProxyTrouble::label, out);
+            Samples::By(by) => self.by(by, name, out),
+            Samples::Fallbacks => {
+                self.lanes.iter().for_each(|lane| lanes::fallbacks(lane, name, out))
+            }
+            Samples::Endpoints(number) => {
+                endpoints::samples(&self.numbers.endpoints, number, name, out);
             }
             Samples::Refusals => {
                 for reason in Reason::all() {
@@ -201,18 +165,25 @@ impl View<'_> {
                     key_set(set, number, name, out);
                 }
             }
-            Samples::Tokens => self.lanes.iter().for_each(|lane| tokens(lane, name, out)),
+            Samples::Tokens => self.lanes.iter().for_each(|lane| lanes::tokens(lane, name, out)),
             Samples::TokenUsage => {
                 for lane in &self.lanes {
                     for (kind, histogram) in TOKEN_KINDS {
                         let labels = || lane.gen_ai_labels().with("gen_ai_token_type", kind);
-                        buckets(lane, histogram, name, labels, |tokens| tokens.to_string(), out);
+                        lanes::buckets(
+                            lane,
+                            histogram,
+                            name,
+                            labels,
+                            |tokens| tokens.to_string(),
+                            out,
+                        );
                     }
                 }
             }
-            Samples::Statuses => self.each_lane(|lane| statuses(lane, name, out)),
-            Samples::Faults => self.each_lane(|lane| faults(lane, name, out)),
-            Samples::Bytes => self.each_lane(|lane| bytes(lane, name, out)),
+            Samples::Statuses => self.each_lane(|lane| lanes::statuses(lane, name, out)),
+            Samples::Faults => self.each_lane(|lane| lanes::faults(lane, name, out)),
+            Samples::Bytes => self.each_lane(|lane| lanes::bytes(lane, name, out)),
             Samples::Lane(counter) => {
                 for lane in &self.lanes {
                     text::sample(out, name, &lane.labels(), lane.load(counter));
@@ -220,24 +191,40 @@ impl View<'_> {
             }
             Samples::Times(histogram) => {
                 for lane in &self.lanes {
-                    times(lane, histogram, name, out);
+                    lanes::times(lane, histogram, name, out);
                 }
             }
             Samples::Process(number) => self.process(number, name, out),
         }
     }
 
-    /// What is counted by reason: one number of all shards for each.
-    fn reasons<R: Copy + Into<ShardCell>>(
+    fn by(&self, by: By, name: &str, out: &mut String) {
+        match by {
+            By::Retirement => self.each("reason", Retirement::ALL, Retirement::label, name, out),
+            By::Cap => self.each("reason", Cap::ALL, Cap::label, name, out),
+            By::ProxyTrouble => {
+                self.each("reason", ProxyTrouble::ALL, ProxyTrouble::label, name, out);
+            }
+            By::RetryDenied => self.each("reason", RetryDenied::ALL, RetryDenied::label, name, out),
+            By::Hedge => self.each("result", HedgeResult::ALL, HedgeResult::label, name, out),
+            By::EndpointQueue => {
+                self.each("result", QueueResult::ALL, QueueResult::label, name, out);
+            }
+        }
+    }
+
+    /// One number of all shards for each value of a label.
+    fn each<V: Copy + Into<ShardCell>>(
         &self,
+        label: &str,
+        values: &[V],
+        show: impl Fn(V) -> &'static str,
         name: &str,
-        reasons: &[R],
-        label: impl Fn(R) -> &'static str,
         out: &mut String,
     ) {
-        for &reason in reasons {
-            let labels = Labels::new().with("reason", label(reason));
-            text::sample(out, name, &labels, self.sum(reason));
+        for &value in values {
+            let labels = Labels::new().with(label, show(value));
+            text::sample(out, name, &labels, self.sum(value));
         }
     }
 
@@ -291,46 +278,6 @@ fn fraction(out: &mut String, name: &str, millis: u64) {
     text::sample(out, name, &Labels::new(), seconds(millis.saturating_mul(1_000_000)));
 }
 
-fn statuses(lane: &Total, name: &str, out: &mut String) {
-    for status in StatusLabel::all() {
-        let count = lane.load(status);
-        if count > 0 {
-            text::sample(out, name, &lane.labels().with("status", status.label()), count);
-        }
-    }
-}
-
-fn faults(lane: &Total, name: &str, out: &mut String) {
-    for &fault in Fault::ALL {
-        let count = lane.load(fault);
-        if count > 0 {
-            let labels = lane.labels().with("fault", fault.label());
-            text::sample(out, name, &labels.with("whose", fault.whose().label()), count);
-        }
-    }
-}
-
-fn bytes(lane: &Total, name: &str, out: &mut String) {
-    for (direction, counter) in [("up", LaneCounter::BytesUp), ("down", LaneCounter::BytesDown)] {
-        let labels = lane.labels().with("direction", direction);
-        text::sample(out, name, &labels, lane.load(counter));
-    }
-}
-
-/// The two histograms of tokens, and what their tokens are called.
-const TOKEN_KINDS: [(&str, Histogram); 2] =
-    [("input", Histogram::InputTokens), ("output", Histogram::OutputTokens)];
-
-/// Left out where none were counted: not every upstream is a language model.
-fn tokens(lane: &Total, name: &str, out: &mut String) {
-    for (kind, histogram) in TOKEN_KINDS {
-        let count = lane.load(LaneCell::sum(histogram));
-        if count > 0 {
-            text::sample(out, name, &lane.labels().with("kind", kind), count);
-        }
-    }
-}
-
 fn key_set(set: &KeySetNumbers, number: KeySetNumber, name: &str, out: &mut String) {
     let labels = Labels::new().with("issuer", &set.issuer);
     match number {
@@ -341,40 +288,6 @@ fn key_set(set: &KeySetNumbers, number: KeySetNumber, name: &str, out: &mut Stri
             text::sample(out, name, &labels, seconds(nanos));
         }
     }
-}
-
-fn times(lane: &Total, histogram: Histogram, name: &str, out: &mut String) {
-    let labels = || match histogram {
-        Histogram::TimeToFirstToken | Histogram::Duration => lane.gen_ai_labels(),
-        _ => lane.labels(),
-    };
-    buckets(lane, histogram, name, labels, seconds, out);
-}
-
-/// A histogram, left out while it is empty: a lane nobody uses would be 50 lines of zeroes.
-fn buckets(
-    lane: &Total,
-    histogram: Histogram,
-    name: &str,
-    labels: impl Fn() -> Labels,
-    show: impl Fn(u64) -> String,
-    out: &mut String,
-) {
-    let buckets = 0..=histogram.bounds().len();
-    let count: u64 = buckets.map(|place| lane.load(LaneCell::bucket(histogram, place))).sum();
-    if count == 0 {
-        return;
-    }
-    let bucket = format!("{name}_bucket");
-    let mut below = 0;
-    for (place, &bound) in histogram.bounds().iter().enumerate() {
-        below += lane.load(LaneCell::bucket(histogram, place));
-        text::sample(out, &bucket, &labels().with("le", &show(bound)), below);
-    }
-    text::sample(out, &bucket, &labels().with("le", "+Inf"), count);
-    let sum = show(lane.load(LaneCell::sum(histogram)));
-    text::sample(out, &format!("{name}_sum"), &labels(), sum);
-    text::sample(out, &format!("{name}_count"), &labels(), count);
 }
 
 #[cfg(test)]

@@ -1,121 +1,18 @@
 //! The list of every metric: name, kind, help, and where its samples come from. The page is generated from it.
 
+use crate::control::metrics::endpoints::EndpointNumber;
+use crate::control::metrics::metric::By;
+use crate::control::metrics::metric::KeySetNumber;
+use crate::control::metrics::metric::Kind;
+use crate::control::metrics::metric::Metric;
+use crate::control::metrics::metric::Process;
+use crate::control::metrics::metric::Samples;
+use crate::control::metrics::metric::counter;
+use crate::control::metrics::metric::gauge;
+use crate::control::metrics::metric::times;
 use crate::record::counters::LaneCounter;
 use crate::record::counters::ShardCounter;
 use crate::record::histogram::Histogram;
-
-/// A metric.
-#[derive(Clone, Copy, Debug)]
-pub struct Metric {
-    /// The name; those of OpenTelemetry where it has one, else `ringway_<noun>_<unit>[_total]`.
-    pub name: &'static str,
-    /// Counter, gauge or histogram.
-    pub kind: Kind,
-    /// One sentence.
-    pub help: &'static str,
-    /// Where its samples come from.
-    pub(super) samples: Samples,
-}
-
-/// The kind of a metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Only rises.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-    /// Buckets, sum and count.
-    Histogram,
-}
-
-impl Kind {
-    /// The word of the TYPE line.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-        }
-    }
-}
-
-/// Where the samples of a metric come from.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Samples {
-    /// One number of all shards together.
-    Sum(ShardCounter),
-    /// One number of each shard.
-    EachShard(ShardCounter),
-    /// Connections to endpoints by state.
-    PoolStates,
-    /// Connections to endpoints by why they were closed.
-    Retirements,
-    /// Requests turned away at a cap of their shard, by which.
-    Overloads,
-    /// Connections closed for want of a right PROXY header, by why.
-    ProxyTroubles,
-    /// Refused requests, by why.
-    Refusals,
-    /// A number of each key set that is fetched.
-    KeySets(KeySetNumber),
-    /// Tokens by model, upstream and kind.
-    Tokens,
-    /// The two histograms of tokens.
-    TokenUsage,
-    /// Requests by model, upstream and status.
-    Statuses,
-    /// Faults by model, upstream, kind and whose.
-    Faults,
-    /// Bytes by model, upstream and direction.
-    Bytes,
-    /// One number by model and upstream.
-    Lane(LaneCounter),
-    /// A histogram by model and upstream.
-    Times(Histogram),
-    /// A number of control or of the process.
-    Process(Process),
-}
-
-/// Numbers of control and of the process.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Process {
-    SnapshotNumber,
-    SnapshotsHeld,
-    Tenants,
-    Keys,
-    KeysBytes,
-    LastReloadSuccessful,
-    Reloads,
-    PublishedAt,
-    AccessLogLines,
-    AccessLogDropped,
-    AccessLogErrors,
-    Build,
-    StartedAt,
-    ResidentBytes,
-    Cpu,
-}
-
-/// Numbers of a key set.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum KeySetNumber {
-    Keys,
-    Failures,
-    FetchedAt,
-}
-
-const fn counter(name: &'static str, samples: Samples, help: &'static str) -> Metric {
-    Metric { name, kind: Kind::Counter, help, samples }
-}
-
-const fn gauge(name: &'static str, samples: Samples, help: &'static str) -> Metric {
-    Metric { name, kind: Kind::Gauge, help, samples }
-}
-
-const fn times(name: &'static str, histogram: Histogram, help: &'static str) -> Metric {
-    Metric { name, kind: Kind::Histogram, help, samples: Samples::Times(histogram) }
-}
 
 /// Every metric that is exported, in the order of the page.
 pub const REFERENCE: &[Metric] = &[
@@ -177,6 +74,26 @@ pub const REFERENCE: &[Metric] = &[
         "Attempts after the first.",
     ),
     counter(
+        "ringway_retries_total",
+        Samples::Lane(LaneCounter::Retries),
+        "Attempts that a model's retry policy allowed after one that failed.",
+    ),
+    counter(
+        "ringway_retries_denied_total",
+        Samples::By(By::RetryDenied),
+        "Requests that failed and were not sent again, by why.",
+    ),
+    counter(
+        "ringway_fallbacks_total",
+        Samples::Fallbacks,
+        "Requests for a model that another one was asked for in its place, by why.",
+    ),
+    counter(
+        "ringway_hedges_total",
+        Samples::By(By::Hedge),
+        "Requests for which a second endpoint was asked because the first was slow, by what came of it.",
+    ),
+    counter(
         "ringway_stream_events_total",
         Samples::Lane(LaneCounter::Events),
         "Server-sent events relayed.",
@@ -203,7 +120,7 @@ pub const REFERENCE: &[Metric] = &[
     ),
     counter(
         "ringway_overload_total",
-        Samples::Overloads,
+        Samples::By(By::Cap),
         "Requests turned away because their shard was at a cap, by which.",
     ),
     gauge(
@@ -233,13 +150,18 @@ pub const REFERENCE: &[Metric] = &[
     ),
     counter(
         "ringway_proxy_headers_refused_total",
-        Samples::ProxyTroubles,
+        Samples::By(By::ProxyTrouble),
         "Connections closed because they did not begin with a right header of the PROXY protocol, by why.",
     ),
     gauge(
         "ringway_upstream_connections",
         Samples::PoolStates,
         "Connections to endpoints: in use by a request, or idle.",
+    ),
+    gauge(
+        "ringway_pool_waiting",
+        Samples::Sum(ShardCounter::PoolWaiting),
+        "Requests that wait for a connection to an endpoint.",
     ),
     counter(
         "ringway_upstream_connections_opened_total",
@@ -253,8 +175,64 @@ pub const REFERENCE: &[Metric] = &[
     ),
     counter(
         "ringway_upstream_connections_retired_total",
-        Samples::Retirements,
+        Samples::By(By::Retirement),
         "Connections to endpoints that were closed, by why.",
+    ),
+    counter(
+        "ringway_pool_leaks_total",
+        Samples::Sum(ShardCounter::PoolLeaks),
+        "Connections to endpoints that a request held for longer than leak_ms without a byte moving.",
+    ),
+    gauge(
+        "ringway_endpoint_state",
+        Samples::Endpoints(EndpointNumber::State),
+        "1 for the state that an endpoint is in, 0 for all others.",
+    ),
+    gauge(
+        "ringway_endpoint_in_flight",
+        Samples::Endpoints(EndpointNumber::InFlight),
+        "Attempts in flight at an endpoint; a stream is in flight until its last byte.",
+    ),
+    counter(
+        "ringway_endpoint_attempts_total",
+        Samples::Endpoints(EndpointNumber::Attempts),
+        "Attempts at an endpoint, by what they say about it.",
+    ),
+    counter(
+        "ringway_endpoint_breaker_opened_total",
+        Samples::Endpoints(EndpointNumber::Opened),
+        "How often the circuit breaker of an endpoint opened, by why.",
+    ),
+    Metric {
+        name: "ringway_endpoint_first_byte_seconds",
+        kind: Kind::Summary,
+        help: "Time from the start of an attempt to the first content of its stream, over the last minute or so.",
+        samples: Samples::Endpoints(EndpointNumber::FirstByte),
+    },
+    gauge(
+        "ringway_endpoint_attempt_deadline_seconds",
+        Samples::Endpoints(EndpointNumber::AttemptDeadline),
+        "How long an attempt may take to its first byte now, where the model has such a deadline.",
+    ),
+    counter(
+        "ringway_health_checks_total",
+        Samples::Endpoints(EndpointNumber::Checks),
+        "Health checks of an endpoint, by result.",
+    ),
+    gauge(
+        "ringway_upstream_credential_bad",
+        Samples::Endpoints(EndpointNumber::CredentialBad),
+        "Endpoints of an upstream that refuse the gateway's own credential; above 0 somebody has to act.",
+    ),
+    gauge(
+        "ringway_endpoint_queue_waiting",
+        Samples::Sum(ShardCounter::EndpointQueueWaiting),
+        "Requests that wait because every endpoint has as many in flight as it may.",
+    ),
+    counter(
+        "ringway_endpoint_queue_total",
+        Samples::By(By::EndpointQueue),
+        "Requests that found every endpoint with as many in flight as it may, by what came of it.",
     ),
     gauge(
         "ringway_held_bytes",

@@ -7,9 +7,14 @@ use std::time::Duration;
 
 use super::*;
 use crate::admission::Refusal;
+use crate::record::Fault;
 use crate::record::Record;
 use crate::record::Tokens;
 use crate::record::TokensSource;
+use crate::record::counters::HedgeResult;
+use crate::record::counters::LaneCounter;
+use crate::record::counters::QueueResult;
+use crate::record::counters::RetryDenied;
 use crate::record::refusal::Door;
 
 fn name(model: &str, upstream: &str, lane: u32) -> LaneName {
@@ -17,7 +22,7 @@ fn name(model: &str, upstream: &str, lane: u32) -> LaneName {
 }
 
 /// Two shards that have seen a little of everything.
-fn pages() -> Vec<Arc<Page>> {
+pub(super) fn pages() -> Vec<Arc<Page>> {
     let pages = vec![Page::new(), Page::new()];
     let good = Record {
         lane: Some(LaneId(0)),
@@ -48,7 +53,7 @@ fn pages() -> Vec<Arc<Page>> {
     pages
 }
 
-fn page_of(pages: &[Arc<Page>]) -> String {
+pub(super) fn page_of(pages: &[Arc<Page>]) -> String {
     let names = [name("m\"1", "local", 0), name("m2", "far", 1), name("unused", "far", 2)];
     let numbers = ControlNumbers {
         snapshot_number: 7,
@@ -57,6 +62,7 @@ fn page_of(pages: &[Arc<Page>]) -> String {
         reloads_failed: 1,
         published_unix_ms: 1_700_000_000_500,
         cpu_ms: 1_250,
+        endpoints: endpoints::tests::endpoints(),
         ..ControlNumbers::default()
     };
     let mut out = String::new();
@@ -65,7 +71,7 @@ fn page_of(pages: &[Arc<Page>]) -> String {
 }
 
 /// The samples of one metric, without its HELP and TYPE lines.
-fn samples(page: &str, metric: &str) -> Vec<String> {
+pub(super) fn samples(page: &str, metric: &str) -> Vec<String> {
     let lines = page.lines().filter(|line| !line.starts_with('#'));
     let named = lines
         .filter(|line| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with(['{', ' '])));
@@ -213,6 +219,35 @@ fn shards_pools_and_control() {
         "ringway_config_last_reload_successful 1",
         "ringway_config_reloads_total{result=\"failed\"} 1",
         "process_cpu_seconds_total 1.25",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
+    }
+}
+
+#[test]
+fn what_is_done_after_a_first_attempt() {
+    let pages = pages();
+    pages[0].add(RetryDenied::NoBudget, 2);
+    pages[1].add(RetryDenied::NoBudget, 1);
+    pages[0].add(HedgeResult::Won, 4);
+    pages[0].add(QueueResult::TimedOut, 5);
+    pages[1].add(ShardCounter::EndpointQueueWaiting, 6);
+    pages[1].add(ShardCounter::PoolLeaks, 7);
+    pages[0].add_lane(Some(LaneId(1)), LaneCounter::Retries, 8);
+    pages[0].add_lane(Some(LaneId(1)), LaneCounter::FellBack, 9);
+    pages[1].add_lane(Some(LaneId(1)), LaneCounter::ContextFallbacks, 10);
+    let page = page_of(&pages);
+    let of_m2 = r#"{model="m2",upstream="far""#;
+    for line in [
+        "ringway_retries_denied_total{reason=\"no_budget\"} 3".to_owned(),
+        "ringway_hedges_total{result=\"won\"} 4".to_owned(),
+        "ringway_hedges_total{result=\"denied\"} 0".to_owned(),
+        "ringway_endpoint_queue_total{result=\"timed_out\"} 5".to_owned(),
+        "ringway_endpoint_queue_waiting 6".to_owned(),
+        "ringway_pool_leaks_total 7".to_owned(),
+        format!("ringway_retries_total{of_m2}}} 8"),
+        format!("ringway_fallbacks_total{of_m2},reason=\"failed\"}} 9"),
+        format!("ringway_fallbacks_total{of_m2},reason=\"too_long\"}} 10"),
     ] {
         assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
     }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::fmt::Write as _;
 
-use crate::control::metrics::reference::Metric;
+use crate::control::metrics::metric::Metric;
 
 /// The labels of one sample, already in their written form.
 #[derive(Clone, Debug, Default)]

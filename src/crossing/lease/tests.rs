@@ -7,17 +7,6 @@ use super::*;
 use crate::admission::limit::Algorithm;
 use crate::admission::limit::Kind;
 
-impl Word for loom::sync::atomic::AtomicU64 {
-    fn load(&self) -> u64 {
-        self.load(loom::sync::atomic::Ordering::Acquire)
-    }
-
-    fn replace(&self, old: u64, new: u64) -> bool {
-        use loom::sync::atomic::Ordering;
-        self.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-}
-
 type Modelled = loom::sync::atomic::AtomicU64;
 
 /// The words of one limit, for some shards.

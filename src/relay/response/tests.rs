@@ -2,16 +2,17 @@
 
 use super::*;
 
-const ASKED: Asked = Asked {
+pub(in crate::relay) const ASKED: Asked = Asked {
     method: Method::Post,
     version: Version::Http11,
     is_keep_alive: true,
     dialect: Dialect::OpenAi,
-    request_id: *b"0123456789abcdef0123456789abcdef",
+    request_id: RequestId::new(0x0123_4567_89ab_cdef, 0x0123_4567_89ab_cdef),
     fields: None,
     meters_usage: true,
     keeps_events: false,
     drops_usage_event: true,
+    holds_errors: false,
 };
 
 const USAGE: &str = r#"{"id":"c","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7}}"#;
@@ -171,6 +172,67 @@ fn our_limits_stand_in_for_those_of_the_endpoint() {
 }
 
 #[test]
-fn metering_costs_an_open_stream_little() {
-    assert!(size_of::<Response>() <= 224, "{}", size_of::<Response>());
+fn the_head_of_a_stream_waits_for_its_first_content() {
+    const HEAD: &[u8] =
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let (buffers, mut out) = (Buffers::default(), Vec::new());
+    let begun = || {
+        let (mut response, mut out) = (Response::new(ASKED), Vec::new());
+        for part in [HEAD, b"d\r\ndata", b": 1\n"] {
+            response.feed(part, &buffers, &mut out).unwrap();
+            assert!(response.is_early() && out.is_empty());
+        }
+        response
+    };
+    // Content brings it along, in front.
+    let mut response = begun();
+    response.feed(b"\ndata", &buffers, &mut out).unwrap();
+    let text = String::from_utf8(out.clone()).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    assert!(text.ends_with("9\r\ndata: 1\n\n\r\n"), "{text}");
+    assert!(!response.is_early());
+    // Where nothing of it went down, there is nothing to add to, and nothing is left of it.
+    for end in [Ok(()), Err(())] {
+        let mut response = begun();
+        out.clear();
+        response.probe(&mut out);
+        assert_eq!(out, CONTINUE);
+        out.clear();
+        match end {
+            Ok(()) => assert!(response.feed_close(&buffers, &mut out).is_err()),
+            Err(()) => assert!(!response.feed_fault(Fault::GapTimedOut, &buffers, &mut out)),
+        }
+        assert!(out.is_empty());
+    }
+    // Or it goes by itself, and what comes next goes as it comes.
+    let mut response = begun();
+    out.clear();
+    response.commit(&mut out);
+    assert!(out.ends_with(b"\r\n\r\n") && !response.is_early());
+    out.clear();
+    response.feed(b"\nd", &buffers, &mut out).unwrap();
+    assert!(out.ends_with(b"data: 1\n\n\r\n") && !out.starts_with(b"HTTP"));
+    out.clear();
+    // A stream without content is a head and an end.
+    let mut response = Response::new(ASKED);
+    response.feed(HEAD, &buffers, &mut out).unwrap();
+    response.feed(b"0\r\n\r\n", &buffers, &mut out).unwrap();
+    assert!(
+        response.is_done() && out.starts_with(b"HTTP/1.1 200") && out.ends_with(b"\r\n0\r\n\r\n")
+    );
+    // Or ends with its connection.
+    let mut response = Response::new(ASKED);
+    out.clear();
+    let until_close = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    response.feed(until_close, &buffers, &mut out).unwrap();
+    assert!(out.is_empty());
+    response.feed_close(&buffers, &mut out).unwrap();
+    assert!(
+        response.is_done() && out.starts_with(b"HTTP/1.1 200") && out.ends_with(b"\r\n0\r\n\r\n")
+    );
+}
+
+#[test]
+fn what_is_rare_costs_an_open_stream_little() {
+    assert!(size_of::<Response>() <= 208, "{}", size_of::<Response>());
 }

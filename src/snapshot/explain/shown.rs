@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::fmt;
 
 /// What would happen to a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Explanation {
     /// The method asked with.
     pub method: String,
@@ -26,7 +26,7 @@ pub struct Explanation {
 }
 
 /// Where a request goes and as what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Relay {
     /// The operation's name in metrics.
     pub operation: &'static str,
@@ -48,10 +48,42 @@ pub struct Relay {
     pub endpoints: Vec<Choice>,
     /// How long we wait, in milliseconds.
     pub deadlines_ms: DeadlinesMs,
+    /// What is done where it fails or is slow.
+    pub onward: Onward,
+}
+
+/// What is done where an endpoint fails or is slow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Onward {
+    /// What is tried again and how often, in words; `off`: nothing.
+    pub retry: String,
+    /// When a second endpoint is asked as well, in words; `off`: never.
+    pub hedge: String,
+    /// How the deadline of an attempt follows its endpoint, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<String>,
+    /// Whom to ask after all attempts have failed, in order.
+    pub fallback: Vec<Fallback>,
+    /// Whom to ask where the prompt is too long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_fallback: Option<Fallback>,
+}
+
+/// A model that may be asked in the place of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fallback {
+    /// Its name, with its version where it has one.
+    pub model: String,
+    /// Who serves it.
+    pub upstream: String,
+    /// Whether it would be asked.
+    pub may_be_asked: bool,
+    /// Why.
+    pub why: &'static str,
 }
 
 /// An endpoint that may get it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Choice {
     /// What is asked for there.
     pub url: String,
@@ -59,6 +91,21 @@ pub struct Choice {
     pub percent: u64,
     /// Where it is; empty: not known, so it is skipped.
     pub addresses: Vec<String>,
+    /// How it is now; `unknown` where no running gateway was asked.
+    pub state: &'static str,
+    /// What the balance sees in it: the lower, the sooner it is chosen. None: it has no weight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// Requests in flight there, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u32>,
+    /// How long an attempt there may take to its first byte, in milliseconds, where that is bounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt_deadline_ms: Option<u128>,
+    /// Whether it is the first to be asked, as far as that can be said.
+    pub is_first: bool,
+    /// Why it is or is not.
+    pub why: String,
 }
 
 /// How long we wait, in milliseconds.
@@ -93,19 +140,52 @@ impl fmt::Display for Explanation {
         for line in &relay.identity {
             writeln!(out, "  identity    {line}")?;
         }
-        for choice in &relay.endpoints {
-            let addresses = if choice.addresses.is_empty() {
-                "no address".to_owned()
-            } else {
-                choice.addresses.join(", ")
-            };
-            writeln!(out, "  endpoint    {} ({}%, {addresses})", choice.url, choice.percent)?;
-        }
+        relay.endpoints.iter().try_for_each(|choice| write!(out, "{choice}"))?;
         let deadlines = &relay.deadlines_ms;
         writeln!(
             out,
             "  deadlines   connect {} ms, first byte {} ms, gap {} ms, whole {} ms",
             deadlines.connect, deadlines.first_byte, deadlines.gap, deadlines.whole
-        )
+        )?;
+        write!(out, "{}", relay.onward)
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses = if self.addresses.is_empty() {
+            "no address".to_owned()
+        } else {
+            self.addresses.join(", ")
+        };
+        writeln!(out, "  endpoint    {} ({}%, {addresses})", self.url, self.percent)?;
+        let mark = if self.is_first { "-> " } else { "" };
+        write!(out, "              {mark}{}", self.state)?;
+        if let Some(score) = self.score {
+            write!(out, ", score {score:.3}")?;
+        }
+        if let Some(in_flight) = self.in_flight {
+            write!(out, ", {in_flight} in flight")?;
+        }
+        if let Some(deadline) = self.attempt_deadline_ms {
+            write!(out, ", each attempt {deadline} ms")?;
+        }
+        writeln!(out, ": {}", self.why)
+    }
+}
+
+impl fmt::Display for Onward {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(adaptive) = &self.adaptive {
+            writeln!(out, "  attempt     {adaptive}")?;
+        }
+        writeln!(out, "  retry       {}", self.retry)?;
+        writeln!(out, "  hedge       {}", self.hedge)?;
+        let chain = self.fallback.iter().map(|fallback| ("fallback", fallback));
+        let too_long = self.context_fallback.iter().map(|fallback| ("too long", fallback));
+        for (word, Fallback { model, upstream, why, .. }) in chain.chain(too_long) {
+            writeln!(out, "  {word:<12}{model} ({upstream}): {why}")?;
+        }
+        Ok(())
     }
 }

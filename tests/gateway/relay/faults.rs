@@ -27,7 +27,7 @@ fn nobody_listens() {
 #[test]
 fn it_closes_without_an_answer() {
     let upstream = Upstream::start();
-    let gateway = Setup::one(&upstream.url(), "").start();
+    let gateway = Setup::once(&upstream.url(), "").start();
     let mut client = gateway.client();
     client.send(chat("m", ""));
     drop(upstream.request());
@@ -44,7 +44,7 @@ fn it_closes_without_an_answer() {
 #[test]
 fn it_resets_without_an_answer() {
     let upstream = Upstream::start();
-    let gateway = Setup::one(&upstream.url(), "").start();
+    let gateway = Setup::once(&upstream.url(), "").start();
     let mut client = gateway.client();
     client.send(chat("m", ""));
     upstream.request().0.reset();
@@ -55,7 +55,7 @@ fn it_resets_without_an_answer() {
 #[test]
 fn it_dies_in_its_head() {
     let upstream = Upstream::start();
-    let gateway = Setup::one(&upstream.url(), "").start();
+    let gateway = Setup::once(&upstream.url(), "").start();
     let mut client = gateway.client();
     client.send(chat("m", ""));
     let (mut server, _) = upstream.request();

@@ -86,7 +86,7 @@ fn a_request_is_repeated_once_if_a_reused_connection_dies() {
 #[test]
 fn and_not_twice() {
     let upstream = Upstream::start();
-    let gateway = Setup::one(&upstream.url(), "").start();
+    let gateway = Setup::once(&upstream.url(), "").start();
     let (mut client, mut server) = first(&gateway, &upstream, "1");
     client.send(chat("m", ""));
     server.message();
@@ -99,7 +99,7 @@ fn and_not_twice() {
 #[test]
 fn and_not_after_a_byte_of_an_answer() {
     let upstream = Upstream::start();
-    let gateway = Setup::one(&upstream.url(), "").start();
+    let gateway = Setup::once(&upstream.url(), "").start();
     let (mut client, mut server) = first(&gateway, &upstream, "1");
     client.send(chat("m", ""));
     server.message();

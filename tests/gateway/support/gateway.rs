@@ -60,6 +60,11 @@ impl Setup {
         Self::new(one(url, lines))
     }
 
+    /// As [`Self::one`], with one attempt for each request.
+    pub(crate) fn once(url: &str, lines: &str) -> Self {
+        Self::new(one(url, lines) + "retry = false\n")
+    }
+
     /// With these lines in `[listen]`.
     pub(crate) fn listen(mut self, lines: &str) -> Self {
         lines.clone_into(&mut self.listen);

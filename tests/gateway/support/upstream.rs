@@ -64,6 +64,13 @@ impl Upstream {
         (connection, request)
     }
 
+    /// A connection that was opened already, and the request on it.
+    pub(crate) fn try_request(&self) -> Option<(Connection, Message)> {
+        let mut connection = Connection::new(self.connections.try_recv().ok()?);
+        let request = connection.message();
+        Some((connection, request))
+    }
+
     /// Whether there is no connection that was not taken yet.
     pub(crate) fn is_untouched(&self) -> bool {
         self.connections.try_recv().is_err()

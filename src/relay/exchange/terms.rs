@@ -1,0 +1,105 @@
+//! What an exchange is told before, and what is known of it after.
+
+use std::time::Duration;
+
+#[cfg(doc)]
+use crate::relay::response::Asked;
+use crate::relay::response::Held;
+use crate::relay::response::Response;
+use crate::units::Millis;
+use crate::units::Moment;
+
+/// When an exchange must be where.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// The first byte of the response, counted from the receipt of the request.
+    pub first_byte: Moment,
+    /// The first byte of the response, counted from the start of this attempt; [`Moment::NEVER`] for none.
+    pub attempt: Moment,
+    /// When another endpoint should be asked as well, if this one is still silent; [`Moment::NEVER`] for never.
+    pub hedge_at: Moment,
+    /// The end.
+    pub whole: Moment,
+    /// The longest pause between two reads of the response.
+    pub gap: Millis,
+    /// How long the head of a stream waits for the first of its content: until it went down, another endpoint may still be
+    /// asked in this one's place, and the client is told the status that is true in the end.
+    pub commit: Millis,
+    /// The longest time that a client may read nothing of what waits for it.
+    pub write: Millis,
+    /// How long nothing may move before it is told, once: a connection is held and nobody uses it.
+    pub leak: Millis,
+}
+
+/// What is known of an exchange from outside, also of one that was given up. Of several attempts at one request it is
+/// the last that shows here.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// When the request had gone up whole.
+    pub sent_up: Option<Moment>,
+    /// When the first byte of the response came.
+    pub first_byte: Option<Moment>,
+    /// When the first byte of the response's content went down.
+    pub first_content: Option<Moment>,
+    /// Whether a byte of a response went down: from here on nothing can be repeated.
+    pub has_answered: bool,
+    /// Whether a byte of the request went up.
+    pub has_sent: bool,
+    /// From the first read of the response to the end of the send that passed it on.
+    pub first_passing: Duration,
+}
+
+/// How an exchange ended that no fault has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The response went down, to its end.
+    Done,
+    /// The response was an error that stays here. Nothing went down: the request may be sent elsewhere.
+    Withheld,
+    /// Nothing has come until [`Deadlines::hedge_at`], and all has gone up. The exchange goes on when it is run again, with
+    /// that deadline put off; nothing was lost in between.
+    HedgeDue,
+}
+
+/// What becomes of an error that was held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// It goes down. If the gateway has tried all it may, the client is told not to multiply that.
+    PassOn {
+        /// Whether it has.
+        is_exhausted: bool,
+    },
+    /// It stays here: the request goes elsewhere.
+    Withhold,
+}
+
+/// Who is told what an exchange meets, and asked what to make of it.
+pub trait Observer {
+    /// A read of the response was passed on.
+    fn relayed(&self, _response: &mut Response) {}
+
+    /// An error has come whole, and nothing of it went down. Asked only if [`Asked::holds_errors`].
+    fn judge(&self, _held: &Held<'_>) -> Judged {
+        Judged::PassOn { is_exhausted: false }
+    }
+
+    /// Nothing has moved for this long, in either direction. Told once each time that the exchange is run.
+    fn stalled(&self, _pause: Duration) {}
+}
+
+/// Nobody wants to know.
+impl Observer for () {}
+
+impl<O: Observer> Observer for &O {
+    fn relayed(&self, response: &mut Response) {
+        (*self).relayed(response);
+    }
+
+    fn judge(&self, held: &Held<'_>) -> Judged {
+        (*self).judge(held)
+    }
+
+    fn stalled(&self, pause: Duration) {
+        (*self).stalled(pause);
+    }
+}

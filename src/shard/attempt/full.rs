@@ -1,0 +1,71 @@
+//! Waiting for a place at an upstream all of whose endpoints are full: bounded, high priority first, fair between tenants.
+
+use crate::accept::client::Client;
+use crate::accept::incoming::Incoming;
+use crate::admission::Caller;
+use crate::admission::queue::Line;
+use crate::record::Fault;
+use crate::record::counters::QueueResult;
+use crate::record::counters::ShardCounter;
+use crate::ring::clock;
+use crate::ring::clock::Timer;
+use crate::shard::attempt::Attempts;
+use crate::shard::attempt::pick;
+use crate::shard::attempt::pick::Unpicked;
+use crate::shard::attempt::seat::Seat;
+use crate::shard::waiting;
+use crate::shard::waiting::Entering;
+use crate::shard::waiting::Place;
+use crate::shard::waiting::Woken;
+use crate::snapshot::Endpoint;
+use crate::wire::head::Version;
+
+/// Waits until one of the endpoints has a place, and takes it.
+pub(super) async fn for_place<'w>(
+    attempts: &mut Attempts<'w>,
+    caller: &Caller,
+    client: &mut Client,
+    request: &Incoming,
+) -> Result<(&'w Endpoint, Seat<'w>), Fault> {
+    let (shard, wish) = (attempts.shard, attempts.wish());
+    let snapshot = &wish.world.snapshot;
+    let rule = snapshot.upstream(wish.upstream).queue;
+    let tenant = caller.tenant.and_then(|tenant| snapshot.admission.tenant(tenant));
+    let entering = Entering {
+        line: Line::Endpoints(wish.upstream),
+        tenant: caller.tenant,
+        priority: tenant.map(|tenant| tenant.priority).unwrap_or_default(),
+        line_max: rule.waiting_max,
+        gauge: ShardCounter::EndpointQueueWaiting,
+    };
+    let count = |result: QueueResult| shard.page.add(result, 1);
+    let Some(mut place) = Place::enter(shard, &entering) else {
+        count(QueueResult::Full);
+        return Err(Fault::EndpointsFull);
+    };
+    let may_probe = request.with_head(|head| head.version == Version::Http11);
+    let deadline = clock::now().after(rule.wait).min(attempts.deadlines.first_byte);
+    let timer = Timer::new();
+    loop {
+        match waiting::turn(&place, client, may_probe, &timer, deadline).await {
+            Woken::Turn => {}
+            Woken::Gone => {
+                count(QueueResult::Gone);
+                return Err(Fault::ClientGone);
+            }
+            Woken::Late => {
+                count(QueueResult::TimedOut);
+                return Err(Fault::EndpointWaitTimedOut);
+            }
+        }
+        match pick::pick(shard, wish, &mut attempts.tried) {
+            Ok(picked) => {
+                place.serve();
+                count(QueueResult::Served);
+                return Ok(picked);
+            }
+            Err(Unpicked::Full) => {}
+            Err(Unpicked::Down) => return Err(Fault::NoEndpoint),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! One attempt: an endpoint that may be asked, a connection to it, and the exchange.
+
+use std::cell::Cell;
+
+use crate::accept::client::Client;
+use crate::accept::incoming::Incoming;
+use crate::admission::queue::Line;
+use crate::record::Fault;
+use crate::record::counters::Retirement;
+use crate::relay::exchange::Ended;
+use crate::relay::exchange::Exchange;
+use crate::relay::response::Response;
+use crate::relay::upload::Upload;
+use crate::ring::clock;
+use crate::shard::attempt::Attempts;
+use crate::shard::attempt::full;
+use crate::shard::attempt::hedge;
+use crate::shard::attempt::link;
+use crate::shard::attempt::link::InUse;
+use crate::shard::attempt::next;
+use crate::shard::attempt::onward::Way;
+use crate::shard::attempt::pick;
+use crate::shard::attempt::pick::Unpicked;
+use crate::shard::attempt::seat::Seat;
+use crate::shard::attempt::watch::Watch;
+use crate::shard::entry::Entry;
+use crate::snapshot::Endpoint;
+use crate::units::Moment;
+
+/// One attempt under way: a seat at an endpoint, a connection to it, and how far the request has gone up on that.
+pub(super) struct Attempt<'w> {
+    pub(super) endpoint: &'w Endpoint,
+    pub(super) seat: Seat<'w>,
+    pub(super) link: InUse<'w>,
+    pub(super) upload: Upload,
+    pub(super) began: Moment,
+}
+
+/// Tries once: an endpoint that may be asked, a connection to it, and the exchange.
+pub(in crate::shard) fn run<'a>(
+    attempts: &'a mut Attempts<'_>,
+    way: &'a Way<'_>,
+    client: &'a mut Client,
+    request: &'a mut Incoming,
+    response: &'a mut Response,
+    entry: &'a mut Entry<'_>,
+) -> impl Future<Output = Result<Ended, Fault>> {
+    let seated = seated(attempts);
+    // An async fn would keep its arguments twice, in every open stream.
+    async move {
+        let seated = match seated {
+            Ok(seated) => seated,
+            Err(Unpicked::Down) => return Err(Fault::NoEndpoint),
+            // Boxed: that they are full is rare, and an open stream must not pay for the room the wait takes.
+            Err(Unpicked::Full) => {
+                Box::pin(full::for_place(attempts, way.caller, client, request)).await?
+            }
+        };
+        attempts.count = attempts.count.saturating_add(1);
+        let mut attempt = begin(attempts, way, seated, client, request, entry).await?;
+        attempts.deadlines.attempt = attempts.deadline_at(attempt.endpoint, attempt.began);
+        attempts.deadlines.hedge_at = hedge::begins_at(attempts, way, request, &attempt);
+        loop {
+            let met = (&mut *client, &mut *request, &mut *response);
+            let ended = exchange(attempts, way, &mut attempt, met, entry).await;
+            if ended != Ok(Ended::HedgeDue) {
+                return conclude(attempts, way, attempt, response, ended);
+            }
+            attempts.deadlines.hedge_at = Moment::NEVER;
+            let met = (&mut *client, &mut *request, &mut *response);
+            match Box::pin(hedge::race(attempts, way, &mut attempt, met, entry)).await {
+                Ok(None) => {}
+                Ok(Some(rival)) => attempt = rival,
+                Err(fault) => return conclude(attempts, way, attempt, response, Err(fault)),
+            }
+        }
+    }
+}
+
+/// An endpoint and a seat there, unless others wait for one.
+fn seated<'w>(attempts: &mut Attempts<'w>) -> Result<(&'w Endpoint, Seat<'w>), Unpicked> {
+    let (shard, wish) = (attempts.shard, attempts.wish());
+    let line = Line::Endpoints(wish.upstream);
+    if shard.state.with(|own| own.queue.waiting_for(line)) > 0 {
+        return Err(Unpicked::Full);
+    }
+    pick::pick(shard, wish, &mut attempts.tried)
+}
+
+/// Connects, and sends as much of the request as fits.
+async fn begin<'w>(
+    attempts: &mut Attempts<'w>,
+    way: &Way<'_>,
+    (endpoint, mut seat): (&'w Endpoint, Seat<'w>),
+    client: &mut Client,
+    request: &Incoming,
+    entry: &mut Entry<'_>,
+) -> Result<Attempt<'w>, Fault> {
+    entry.attempted(endpoint.slot);
+    let began = clock::now();
+    let want = attempts.want(endpoint, began);
+    let link = link::connection(attempts.shard, want, client, entry).await;
+    let begun = link.and_then(|mut link| {
+        attempts.was_reused = link.is_reused();
+        let upload = way.upload(attempts, endpoint, link.link(), request, &entry.id())?;
+        Ok((link, upload))
+    });
+    let (link, upload) = begun.inspect_err(|fault| {
+        attempts.note(&mut seat, next::verdict(&Err(*fault), 0, false));
+    })?;
+    Ok(Attempt { endpoint, seat, link, upload, began })
+}
+
+/// The exchange itself.
+fn exchange<'a>(
+    attempts: &'a mut Attempts<'_>,
+    way: &'a Way<'_>,
+    attempt: &'a mut Attempt<'_>,
+    (client, request, response): (&'a mut Client, &'a mut Incoming, &'a mut Response),
+    entry: &'a Entry<'_>,
+) -> impl Future<Output = Result<Ended, Fault>> {
+    attempts.said.set(None);
+    let name = way.plan.name_edit(&attempts.world.snapshot);
+    let Attempt { endpoint, seat, link, upload, began } = attempt;
+    let watch = Watch {
+        world: attempts.world,
+        way,
+        entry,
+        endpoint,
+        said: &attempts.said,
+        has_told_head: Cell::new(false),
+        first: Cell::new(Some((seat, *began))),
+    };
+    let mut exchange = Exchange {
+        client,
+        link: link.link(),
+        buffers: &attempts.shard.buffers,
+        deadlines: &attempts.deadlines,
+        arrived: attempts.arrived_if_told(),
+        progress: &mut attempts.progress,
+        response,
+        observer: watch,
+    };
+    // An async fn would keep its arguments beside all this.
+    async move { exchange.run(upload, request, way.edits(&name)).await }
+}
+
+/// Ends an attempt: what it says of the endpoint, and what becomes of its connection.
+fn conclude(
+    attempts: &mut Attempts<'_>,
+    way: &Way<'_>,
+    attempt: Attempt<'_>,
+    response: &Response,
+    ended: Result<Ended, Fault>,
+) -> Result<Ended, Fault> {
+    let Attempt { mut seat, link, .. } = attempt;
+    let is_ours = way.is_credential_ours(attempts.world, attempts.model().upstream);
+    let status = response.held().map_or(response.status, |held| held.status);
+    attempts.note(&mut seat, next::verdict(&ended, status, is_ours));
+    if ended == Ok(Ended::Withheld)
+        && let Some(wait) = attempts.said.get().and_then(|said| said.retry_after)
+    {
+        let wait = wait.span().min(attempts.model().retry.retry_after_max);
+        attempts.shard.health.pause(seat.slot(), clock::now().after(wait));
+    }
+    if ended.is_ok() {
+        // An answer that came before all of the request was sent: the rest must not be taken for the next request.
+        if response.is_reusable() && attempts.progress.sent_up.is_some() {
+            link.give_back(attempts.upstream());
+        } else {
+            link.retire(Retirement::NotReusable);
+        }
+    }
+    ended
+}

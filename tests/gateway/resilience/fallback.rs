@@ -1,0 +1,91 @@
+//! Other models: where a model's own endpoints do not help, and where a prompt is too long for it.
+
+use super::*;
+use crate::admission::ALICE;
+use crate::admission::acme;
+use crate::admission::bearing;
+
+/// Models `m` (with these lines) of `first`, and `cheap` and `large` of `second`.
+fn models(first: &str, second: &str, lines: &str) -> String {
+    let (first, second) = (one(first, "breaker = false"), one(second, ""));
+    let second = second.replace("\"u\"", "\"v\"").replace("\"m\"", "\"cheap\"");
+    format!(
+        "{first}{lines}\n\n{second}upstream_model = \"cheap-up\"\n\n[[model]]\nname = \"large\"\nupstream = \"v\"\n"
+    )
+}
+
+#[test]
+fn the_next_model_is_asked_when_the_first_cannot() {
+    let (bad, good) = (saying(500, "", "{}"), Answering::saying("{\"model\":\"cheap-up\"}"));
+    let lines = "retry = false\nfallback = [\"cheap\", \"large\"]";
+    let gateway = Setup::new(models(&bad.url(), &good.url(), lines)).start();
+    let answer = gateway.ask(chat("m", ""));
+    assert_eq!((answer.status(), answer.text()), (200, "{\"model\":\"cheap-up\"}"));
+    assert_eq!(good.asked()[0].json()["model"], "cheap-up");
+    gateway.await_metric("ringway_fallbacks_total", &[("model", "m")], 1);
+    gateway.await_metric("ringway_requests_total", &[("model", "cheap"), ("status", "200")], 1);
+}
+
+#[test]
+fn and_when_nobody_is_there() {
+    let dead = Upstream::start();
+    let (url, good) = (dead.url(), Answering::saying("{}"));
+    drop(dead);
+    let lines = "retry = false\nfallback = [\"cheap\"]";
+    let gateway = Setup::new(models(&url, &good.url(), lines)).start();
+    assert_eq!(gateway.ask(chat("m", "")).status(), 200);
+}
+
+#[test]
+fn only_models_that_the_caller_may_have() {
+    let (bad, good) = (saying(500, "", "{\"error\":\"first\"}"), Answering::saying("{}"));
+    let lines = "retry = false\nfallback = [\"cheap\", \"large\"]";
+    let config = models(&bad.url(), &good.url(), lines);
+    for (may, status) in [("[\"m\"]", 500), ("[\"m\", \"large\"]", 200)] {
+        let tenant = acme(&format!("models = {may}"));
+        let gateway = Setup::new(format!("{config}\n{tenant}")).start();
+        let answer = gateway.ask(bearing(ALICE, &chat("m", "")));
+        assert_eq!(answer.status(), status, "{}", answer.text());
+    }
+    let asked = good.asked();
+    assert_eq!((asked.len(), &asked[0].json()["model"]), (1, &"large".into()));
+}
+
+#[test]
+fn limits_of_the_other_model_hold() {
+    let (bad, good) = (saying(500, "", "{\"error\":\"first\"}"), Answering::saying("{}"));
+    let lines = "retry = false\nfallback = [\"cheap\"]";
+    let config = models(&bad.url(), &good.url(), lines).replace(
+        "upstream_model = \"cheap-up\"",
+        "upstream_model = \"cheap-up\"\nlimits = { requests_per_hour = 2 }",
+    );
+    let gateway = Setup::new(config).start();
+    for status in [200, 200, 500] {
+        let answer = gateway.ask(chat("m", ""));
+        assert_eq!(answer.status(), status, "{}", answer.text());
+    }
+    assert_eq!(good.asked().len(), 2);
+}
+
+#[test]
+fn a_prompt_that_is_too_long_goes_to_the_larger_model() {
+    let error = "{\"error\":{\"message\":\"This model's maximum context length is 8192 tokens.\",\
+                 \"type\":\"invalid_request_error\",\"param\":\"messages\",\"code\":\"context_length_exceeded\"}}";
+    let (small, large) = (saying(400, "", error), Answering::saying("{}"));
+    let lines = "context_fallback = \"large\"";
+    let config = models(&small.url(), &large.url(), lines).replace("breaker = false", "");
+    let gateway = Setup::new(config).start();
+    for _ in 0..6 {
+        assert_eq!(gateway.ask(chat("m", "")).status(), 200);
+    }
+    assert_eq!(small.asked().len(), 6, "it is not held against the endpoint");
+    assert_eq!(large.asked()[0].json()["model"], "large");
+    let why = [("model", "m"), ("reason", "too_long")];
+    gateway.await_metric("ringway_fallbacks_total", &why, 6);
+
+    // Another 400 is the client's.
+    let (small, large) = (saying(400, "", "{\"error\":\"x\"}"), Answering::saying("{}"));
+    let gateway = Setup::new(models(&small.url(), &large.url(), lines)).start();
+    assert_eq!(gateway.ask(chat("m", "")).status(), 400);
+    assert_eq!(large.asked(), []);
+}

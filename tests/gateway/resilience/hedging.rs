@@ -1,0 +1,101 @@
+//! A hedged start: when the first endpoint does not begin to answer, a second is asked as well.
+
+use super::*;
+
+const HEDGE: &str = "hedge = { after_ms = 30, budget_percent = 100 }";
+
+#[test]
+fn the_first_to_answer_wins_and_the_other_is_cancelled() {
+    let (silent, good) = (Upstream::start(), Answering::saying("{\"from\":2}"));
+    let gateway = Setup::new(upstream_of(&[&silent.url(), &good.url()], "", HEDGE)).start();
+    let mut client = gateway.client();
+    client.send(chat("m", ",\"x\":1"));
+    let (mut server, request) = silent.request();
+    let answer = client.message();
+    assert_eq!((answer.status(), answer.text()), (200, "{\"from\":2}"));
+    server.until_gone();
+    assert_eq!(good.asked()[0].body, request.body, "the same request");
+    gateway.await_metric("ringway_hedges_total", &[("result", "won")], 1);
+    // Nothing is held against the one that was slower.
+    assert_eq!(gateway.metric("ringway_endpoint_state", &[("state", "usable")]), 2);
+    client.send(get("/v1/models"));
+    assert_eq!(client.message().status(), 200);
+}
+
+#[test]
+fn or_the_first_one_does() {
+    let (first, second) = (Upstream::start(), Upstream::start());
+    let gateway = Setup::new(upstream_of(&[&first.url(), &second.url()], "", HEDGE)).start();
+    let mut client = gateway.client();
+    client.send(chat("m", ",\"stream\":true"));
+    let (mut one, _) = first.request();
+    let (mut two, _) = second.request();
+    one.send(EVENTS);
+    one.send(chunk("data: 1\n\n"));
+    one.send(chunk("data: [DONE]\n\n"));
+    one.send("0\r\n\r\n");
+    assert_eq!(client.message().text(), "data: 1\n\ndata: [DONE]\n\n");
+    two.until_gone();
+    gateway.await_metric("ringway_hedges_total", &[("result", "lost")], 1);
+    gateway.await_metric("ringway_requests_open", &[], 0);
+}
+
+#[test]
+fn never_with_tools_unless_allowed() {
+    let tools = ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"pay\"}}]";
+    let (silent, other) = (Upstream::start(), Answering::saying("{}"));
+    let config = |lines: &str| upstream_of(&[&silent.url(), &other.url()], "", lines);
+    let gateway = Setup::new(config(HEDGE)).start();
+    let mut client = gateway.client();
+    client.send(chat("m", tools));
+    let (mut server, _) = silent.request();
+    // One that may be hedged is, and is answered: by then the time is over for the first as well.
+    let allowed = HEDGE.replace("100 }", "100, with_tools = true }");
+    let allowing = Setup::new(config(&allowed)).start();
+    assert_eq!(allowing.ask(chat("m", tools)).status(), 200);
+    drop(silent.connection());
+    assert_eq!(other.asked().len(), 1);
+    server.send(ok("{}"));
+    assert_eq!(client.message().status(), 200);
+    assert_eq!(gateway.metric("ringway_hedges_total", &[]), 0);
+}
+
+#[test]
+fn hedges_are_a_share_of_the_traffic() {
+    let (slow, good) = (Upstream::start(), Answering::saying("{}"));
+    let lines = HEDGE.replace("budget_percent = 100", "budget_percent = 1");
+    let endpoints = [&*slow.url(), &*good.url()];
+    let gateway = Setup::new(upstream_of(&endpoints, "", &lines)).start();
+    // Every second request begins at the slow endpoint; what is left of the budget is spent on the first of them.
+    for _ in 0..40 {
+        let mut client = gateway.client();
+        client.send(chat("m", ""));
+        let denied = gateway.metric("ringway_hedges_total", &[("result", "denied")]);
+        await_true("it is answered, or not hedged", || {
+            if !client.is_silent() {
+                return Ok(());
+            }
+            let now = gateway.metric("ringway_hedges_total", &[("result", "denied")]);
+            if now > denied { Ok(()) } else { Err("neither".to_owned()) }
+        });
+        if client.is_silent() {
+            return;
+        }
+        assert_eq!(client.message().status(), 200);
+    }
+    panic!("every one of them was hedged");
+}
+
+#[test]
+fn a_client_that_leaves_cancels_both() {
+    let (first, second) = (Upstream::start(), Upstream::start());
+    let gateway = Setup::new(upstream_of(&[&first.url(), &second.url()], "", HEDGE)).start();
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    let (mut one, _) = first.request();
+    let (mut two, _) = second.request();
+    drop(client);
+    one.until_gone();
+    two.until_gone();
+    gateway.await_fault("client_gone");
+}
