@@ -25,7 +25,13 @@ pub(super) enum Place<'p> {
     /// An echo of the body, for the model named in the path.
     Invoke(&'p str),
     Models,
+    /// Whether it is alive, as model servers say it.
+    Health,
     Stats,
+    /// The switch of the fault.
+    Behaviour,
+    /// The switch of the listener.
+    Listener,
     Unknown,
 }
 
@@ -38,7 +44,10 @@ pub(super) fn place(path: &str) -> Place<'_> {
         "/v1/responses" => Place::Answer(Shape::Responses),
         "/v1/messages" => Place::Answer(Shape::Messages),
         "/v1/models" => Place::Models,
+        "/health" => Place::Health,
         "/mock/stats" => Place::Stats,
+        "/mock/behaviour" => Place::Behaviour,
+        "/mock/listener" => Place::Listener,
         _ => match path.strip_prefix("/v1/models/").and_then(|rest| rest.strip_suffix("/invoke")) {
             Some(model) if !model.is_empty() => Place::Invoke(model),
             _ => Place::Unknown,

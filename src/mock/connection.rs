@@ -26,6 +26,8 @@ use super::behaviour::Framing;
 use super::behaviour::Hangup;
 use super::content::Seal;
 use super::streaming;
+use super::switches;
+use super::switches::Door;
 use super::world::World;
 
 /// Why a connection goes no further.
@@ -61,8 +63,18 @@ enum Owned {
     Answer(Shape),
     Invoke(String),
     Models,
+    Health,
     Stats,
+    Behaviour(String),
+    Listener(String),
     Unknown,
+}
+
+impl Owned {
+    /// Whether it is there even where no server is: what the mock is told, and what it tells of itself.
+    const fn is_control(&self) -> bool {
+        matches!(self, Self::Stats | Self::Behaviour(_) | Self::Listener(_))
+    }
 }
 
 /// Largest body taken.
@@ -106,15 +118,15 @@ impl Connection {
     }
 
     async fn answer(&mut self, request: Request) -> Result<(), End> {
+        match self.world.switches.door() {
+            Door::Closed if !request.place.is_control() => return Err(End::Reset),
+            Door::Silent if !request.place.is_control() => return Err(self.wait_for_end().await),
+            _ => {}
+        }
+        if let Some((status, body)) = self.tell(&request).await {
+            return self.reply_to(&request, status, &body).await;
+        }
         let (shape, model) = match (&request.place, request.method) {
-            (Owned::Models, _) => {
-                let body = answer::models(&self.world.options.models);
-                return self.reply_to(&request, 200, &body).await;
-            }
-            (Owned::Stats, _) => {
-                let body = self.world.stats.json();
-                return self.reply_to(&request, 200, &body).await;
-            }
             (Owned::Answer(shape), Method::Post) => (*shape, None),
             (Owned::Invoke(model), Method::Post) => (Shape::Invoke, Some(model.clone())),
             _ => {
@@ -137,6 +149,19 @@ impl Connection {
                 let body = answer::error(shape, 400, &message);
                 self.reply_to(&request, 400, &body).await
             }
+        }
+    }
+
+    /// The answer of places that are no model's.
+    async fn tell(&self, request: &Request) -> Option<(u16, String)> {
+        let world = &self.world;
+        match (&request.place, request.method) {
+            (Owned::Models, _) => Some((200, answer::models(&world.options.models))),
+            (Owned::Health, _) => Some((200, "{\"status\":\"ok\"}".to_owned())),
+            (Owned::Stats, _) => Some((200, world.stats.json())),
+            (Owned::Behaviour(query), Method::Post) => Some(switches::set_fault(world, query)),
+            (Owned::Listener(query), Method::Post) => Some(switches::set_door(world, query).await),
+            _ => None,
         }
     }
 
@@ -333,11 +358,16 @@ impl Connection {
         if let Some(query) = head.query {
             behaviour.apply_query(query);
         }
+        self.world.switches.apply(&mut behaviour);
+        let query = || head.query.unwrap_or_default().to_owned();
         let place = match ask::place(head.path) {
             Place::Answer(shape) => Owned::Answer(shape),
             Place::Invoke(model) => Owned::Invoke(model.to_owned()),
             Place::Models => Owned::Models,
+            Place::Health => Owned::Health,
             Place::Stats => Owned::Stats,
+            Place::Behaviour => Owned::Behaviour(query()),
+            Place::Listener => Owned::Listener(query()),
             Place::Unknown => Owned::Unknown,
         };
         let request = Request {

@@ -2,7 +2,7 @@
 //!
 //! It answers the APIs that the gateway knows (and echoes for `/v1/models/{model}/invoke`), with friendly words or
 //! with sealed content of which every byte can be verified (see [`content`]), and misbehaves on demand (see
-//! [`behaviour::Behaviour`]). `GET /mock/stats` tells what it saw.
+//! [`behaviour::Behaviour`]), also switched while it runs (see [`options::HELP`]). `GET /mock/stats` tells what it saw.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::mpsc;
+use std::task::Poll;
 use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,11 +32,13 @@ pub mod content;
 pub mod options;
 mod stats;
 mod streaming;
+mod switches;
 #[cfg(test)]
 mod tests;
 mod world;
 
 use behaviour::Behaviour;
+use switches::Door;
 use world::World;
 
 /// How a mock runs.
@@ -43,6 +46,8 @@ use world::World;
 pub struct Options {
     /// Where it listens; port 0 takes a free one.
     pub address: SocketAddr,
+    /// Where stats and switches are to be had as well, whatever becomes of the first address.
+    pub control: Option<SocketAddr>,
     /// Names that `GET /v1/models` lists; any name is answered.
     pub models: Vec<String>,
     /// How answers are given where the request does not say.
@@ -59,6 +64,7 @@ impl Options {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            control: None,
             models: vec!["demo".to_owned()],
             behaviour: Behaviour::default(),
             tick: Duration::from_millis(1),
@@ -132,13 +138,19 @@ fn serve_until(
     let ring = Ring::build(&ring::Options::default())?;
     ring.run(async move {
         let listener = Listener::bind(options.address, options.may_share, BACKLOG)?;
-        ready(listener.address()?);
-        let world = Rc::new(World::new(options));
+        let control = options.control.map(|address| Listener::bind(address, false, BACKLOG));
+        let control = control.transpose()?;
+        let address = listener.address()?;
+        ready(address);
+        let world = Rc::new(World::new(Options { address, ..options }));
+        if let Some(control) = control {
+            task::spawn(accept(control, Rc::clone(&world)));
+        }
         match stop {
-            None => accept(listener, world).await,
+            None => mind(listener, world).await,
             Some(stop) => {
                 let mut stop = Readiness::new(stop)?;
-                task::spawn(accept(listener, world));
+                task::spawn(mind(listener, world));
                 std::future::poll_fn(|cx| stop.poll_readable(cx)).await?;
             }
         }
@@ -146,23 +158,64 @@ fn serve_until(
     })
 }
 
+/// Takes connections as long as the door is open; closes and opens it as wished.
+async fn mind(first: Listener, world: Rc<World>) {
+    let mut listener = Some(first);
+    loop {
+        let is_open = world.switches.door() == Door::Open;
+        let waited = switches::wish_or(&world.switches, |cx| match &mut listener {
+            Some(listener) if is_open => listener.poll_readable(cx),
+            _ => Poll::Pending,
+        });
+        match waited.await {
+            Ok(waited) => {
+                if let Some(listener) = &listener {
+                    take_waiting(listener, &world).await;
+                }
+                if waited.is_err() {
+                    clock::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+            Err(door) => {
+                drop(listener.take());
+                let backlog = if door == Door::Silent { 0 } else { BACKLOG };
+                if door != Door::Closed {
+                    let Options { address, may_share, .. } = world.options;
+                    listener = Listener::bind(address, may_share, backlog).ok();
+                }
+                if listener.is_some() == (door != Door::Closed) {
+                    world.switches.note_door(door);
+                } else {
+                    // The kernel has not yet let go of the listener before.
+                    clock::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
 async fn accept(mut listener: Listener, world: Rc<World>) {
     loop {
         let waited = listener.readable().await;
-        loop {
-            match listener.try_accept() {
-                Ok((socket, _)) => {
-                    if let Ok(stream) = prepare(socket) {
-                        task::spawn(connection::live(stream, Rc::clone(&world)));
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // Out of descriptors, or the client left while it waited.
-                Err(_) => clock::sleep(ACCEPT_PAUSE).await,
-            }
-        }
+        take_waiting(&listener, &world).await;
         if waited.is_err() {
             clock::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+}
+
+/// Takes all connections that wait.
+async fn take_waiting(listener: &Listener, world: &Rc<World>) {
+    loop {
+        match listener.try_accept() {
+            Ok((socket, _)) => {
+                if let Ok(stream) = prepare(socket) {
+                    task::spawn(connection::live(stream, Rc::clone(world)));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            // Out of descriptors, or the client left while it waited.
+            Err(_) => clock::sleep(ACCEPT_PAUSE).await,
         }
     }
 }

@@ -10,12 +10,16 @@ pub const HELP: &str = "\
   --listen ADDRESS     where to listen (default 127.0.0.1:9001; port 0 takes a free one)
   --model NAME         a model for GET /v1/models; may be given more than once (default demo)
   --tick-us N          write events at multiples of so many microseconds (default 1000; 0: each at its own time)
+  --control ADDRESS    where stats and switches are to be had even while the other address is closed: POST
+                       /mock/behaviour?x-mock-status=500 (for every answer from now on; without a query: as before) and
+                       /mock/listener?closed (or silent, or open); they are at the first address as well
   --share              let others listen on the same address (SO_REUSEPORT)
   --X VALUE            the default of request field x-mock-X, for instance --gap-ms 20, --events 100, --bytes 1024,
                        --delay-ms 5, --status 500, --cut-after 3 (all of them: src/mock/behaviour.rs)
 ";
 
-const BEHAVIOURS: [&str; 18] = [
+/// What follows `x-mock-` in the names of the fields.
+pub(super) const BEHAVIOURS: [&str; 18] = [
     "delay-ms",
     "gap-ms",
     "events",
@@ -76,6 +80,7 @@ impl Options {
         let wrong = || format!("--{name} cannot be {value:?}");
         match name {
             "listen" => self.address = value.parse().map_err(|_| wrong())?,
+            "control" => self.control = Some(value.parse().map_err(|_| wrong())?),
             "tick-us" => {
                 self.tick = Duration::from_micros(value.parse().map_err(|_| wrong())?);
             }
@@ -103,8 +108,9 @@ mod tests {
     #[test]
     fn a_command_line_sets_addresses_models_and_defaults() {
         let options =
-            options("--listen 127.0.0.1:0 --model a --model=b --gap-ms 5 --tick-us 0 --share")
+            options("--listen 127.0.0.1:0 --model a --model=b --gap-ms 5 --tick-us 0 --share --control [::1]:7")
                 .unwrap();
+        assert_eq!(options.control, Some("[::1]:7".parse().unwrap()));
         assert_eq!(options.models, ["a", "b"]);
         assert_eq!(options.behaviour.gap, Duration::from_millis(5));
         assert!(options.tick.is_zero() && options.may_share);

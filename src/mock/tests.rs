@@ -154,3 +154,67 @@ fn a_client_that_leaves_is_noticed_within_an_event() {
     assert_eq!(stats(mock.address)["cancelled"], 1);
     mock.stop().unwrap();
 }
+
+/// Tells the mock something.
+fn tell(address: SocketAddr, path: &str) -> String {
+    whole(address, path, "", "")
+}
+
+#[test]
+fn a_fault_is_switched_for_every_answer_and_back() {
+    let mock = start();
+    let (path, body) = ("/v1/chat/completions", "{}");
+    let asked = "x-mock-status: 201\r\nx-mock-delay-ms: 9000\r\n";
+    let set = "/mock/behaviour?x-mock-status=503&x-mock-delay-ms=0&x-mock-retry-after=2";
+    assert!(tell(mock.address, set).starts_with("HTTP/1.1 200 "));
+    let answer = whole(mock.address, path, asked, body);
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nretry-after: 2\r\n"));
+    let wrong = tell(mock.address, "/mock/behaviour?x-mock-satus=1");
+    assert!(wrong.starts_with("HTTP/1.1 400 ") && wrong.contains("x-mock-satus"), "{wrong}");
+    tell(mock.address, "/mock/behaviour");
+    assert!(whole(mock.address, path, "", body).starts_with("HTTP/1.1 200 "));
+    mock.stop().unwrap();
+}
+
+#[test]
+fn a_closed_door_refuses_and_opens_again() {
+    let control: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let free = std::net::TcpListener::bind(control).unwrap().local_addr().unwrap();
+    let mut options = Options::new(control);
+    options.control = Some(free);
+    let mock = super::spawn(options).unwrap();
+    let mut kept = connect(mock.address);
+    for _ in 0..2 {
+        assert!(tell(free, "/mock/listener?closed").starts_with("HTTP/1.1 200 "));
+        let refused = TcpStream::connect(mock.address).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        assert!(tell(free, "/mock/listener?open").starts_with("HTTP/1.1 200 "));
+        assert!(tell(mock.address, "/health").starts_with("HTTP/1.1 200 "));
+    }
+    tell(free, "/mock/listener?closed");
+    kept.write_all(ask("/v1/completions", "", "{}").as_bytes()).unwrap();
+    let error = kept.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert!(tell(free, "/mock/listener?ajar").starts_with("HTTP/1.1 400 "));
+    mock.stop().unwrap();
+}
+
+#[test]
+fn a_silent_door_takes_nobody_and_answers_nothing() {
+    let mock = start();
+    let mut kept = connect(mock.address);
+    let mut control = connect(mock.address);
+    control.write_all(ask("/mock/listener?silent", "", "").as_bytes()).unwrap();
+    control.read_exact(&mut [0; 12]).unwrap();
+    let short = Duration::from_millis(100);
+    kept.write_all(ask("/v1/completions", "", "{}").as_bytes()).unwrap();
+    kept.set_read_timeout(Some(short)).unwrap();
+    assert_eq!(kept.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    // One or two find room in the queue; who comes then finds nobody.
+    let silent: Vec<_> = (0..4).map(|_| TcpStream::connect_timeout(&mock.address, short)).collect();
+    assert!(silent.iter().any(Result::is_err), "{silent:?}");
+    control.write_all(ask("/mock/listener?open", "connection: close\r\n", "").as_bytes()).unwrap();
+    control.read_to_end(&mut Vec::new()).unwrap();
+    assert!(tell(mock.address, "/health").starts_with("HTTP/1.1 200 "));
+    mock.stop().unwrap();
+}

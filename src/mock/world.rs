@@ -12,10 +12,12 @@ use super::answer::Usage;
 use super::ask::Shape;
 use super::content::Template;
 use super::stats::Stats;
+use super::switches::Switches;
 
 pub(super) struct World {
     pub(super) options: Options,
     pub(super) stats: Stats,
+    pub(super) switches: Switches,
     streams: Cell<u64>,
     buffer: Cell<Vec<u8>>,
     room: Cell<Vec<u8>>,
@@ -43,6 +45,7 @@ impl World {
         Self {
             options,
             stats: Stats::default(),
+            switches: Switches::default(),
             streams: Cell::new(0),
             buffer: Cell::new(Vec::new()),
             room: Cell::new(vec![0; ROOM_BYTES]),
