@@ -1,4 +1,4 @@
-//! The command line: run, compare, mock.
+//! The command line: run, compare, faults, balance, mock.
 
 use std::fs;
 use std::io;
@@ -8,9 +8,14 @@ use std::process::ExitCode;
 use ringway::mock;
 use ringway::sys::affinity;
 use ringway::sys::limits;
+use serde::Serialize;
 
+use crate::balance;
+use crate::balance::plan::BalancePlan;
 use crate::client::destination::Destination;
 use crate::compare;
+use crate::faults;
+use crate::faults::plan::FaultPlan;
 use crate::html;
 use crate::measure::process;
 use crate::plan::Plan;
@@ -29,10 +34,15 @@ ringway-loadtest: what would a user see?
                                                                      (and mocks) that the tester starts itself
   ringway-loadtest compare SCENARIO --setting NAME=URL[,PID...] ...  the same plan through several, interleaved;
                                                                      without --setting: mocks directly, then a gateway
+  ringway-loadtest faults [--phase WORD] ...                         one of three endpoints fails in many ways: what do
+                                                                     clients see? (scenarios/faults.toml)
+  ringway-loadtest balance                                           do long streams lie as the weights say?
+                                                                     (scenarios/balance.toml)
   ringway-loadtest mock [OPTIONS]                                    the model server that is not one
 
 SCENARIO is a file of loadtest/scenarios, with or without directory and .toml; the answers are verified byte for byte,
-and a run with any failure ends with exit code 1.
+and a run with any failure ends with exit code 1. Faults and balance take a scenario of their kind, start all servers
+themselves, and end with exit code 1 if a promise of it was broken.
 
   --through URL        where to, for instance http://127.0.0.1:8080
   --pid PID            process whose CPU and memory are measured; may be given more than once
@@ -42,6 +52,7 @@ and a run with any failure ends with exit code 1.
   --cpus LIST          CPUs of the tester's threads, for instance 0 or 0,2-3
   --connections N --rate N --duration SECONDS --warmup SECONDS --threads N --sources N --model NAME
                        in place of what the scenario says
+  --phase WORD         (faults) only phases with this word in their names; may be given more than once
   --json               print everything as JSON instead of tables
   --output FILE        write the JSON there too
   --html FILE          write a page with plots there
@@ -88,6 +99,7 @@ struct Args {
     output: Option<String>,
     html: Option<String>,
     mocks: Vec<String>,
+    phases: Vec<String>,
 }
 
 /// Does what the command line says.
@@ -103,6 +115,8 @@ pub fn main(mut args: Vec<String>, out: &mut dyn Write) -> Result<ExitCode, Fail
     match command.as_str() {
         "run" => run(&read(args)?, out),
         "compare" => run_compare(&read(args)?, out),
+        "faults" => run_faults(&read(args)?, out),
+        "balance" => run_balance(&read(args)?, out),
         "mock" => run_mock(args),
         "--help" | "-h" | "help" => {
             out.write_all(HELP.as_bytes())?;
@@ -143,14 +157,12 @@ fn read(args: Vec<String>) -> Result<Args, Failure> {
             Long("model") => read.model = Some(parser.value()?.string()?),
             Long("json") => read.is_json = true,
             Long("mock") => read.mocks.push(parser.value()?.string()?),
+            Long("phase") => read.phases.push(parser.value()?.string()?),
             Long("html") => read.html = Some(parser.value()?.string()?),
             Long("output") => read.output = Some(parser.value()?.string()?),
             Value(scenario) => read.scenarios.push(scenario.string()?),
             other => return Err(other.unexpected().into()),
         }
-    }
-    if read.scenarios.is_empty() {
-        return Err(Failure::Usage("which scenario?".to_owned()));
     }
     Ok(read)
 }
@@ -163,8 +175,11 @@ fn parse_pid(text: &str) -> Result<u32, Failure> {
 /// Reads the scenarios and puts the command line's figures in place of theirs.
 fn plans(args: &Args) -> Result<Vec<Plan>, Failure> {
     let mut plans = Vec::new();
+    if args.scenarios.is_empty() {
+        return Err(Failure::Usage("which scenario?".to_owned()));
+    }
     for scenario in &args.scenarios {
-        let mut plan = read_scenario(scenario)?;
+        let mut plan = read_scenario(scenario, Plan::parse)?;
         plan.connections = args.connections.unwrap_or(plan.connections);
         plan.rate = args.rate.or(plan.rate);
         plan.duration_s = args.duration.unwrap_or(plan.duration_s);
@@ -178,7 +193,20 @@ fn plans(args: &Args) -> Result<Vec<Plan>, Failure> {
     Ok(plans)
 }
 
-fn read_scenario(name: &str) -> Result<Plan, Failure> {
+/// Reads the one scenario of a command that has one of its own.
+fn read_own<P>(
+    args: &Args,
+    usual: &str,
+    parse: impl Fn(&str) -> Result<P, String>,
+) -> Result<P, Failure> {
+    match args.scenarios.as_slice() {
+        [] => read_scenario(usual, parse),
+        [one] => read_scenario(one, parse),
+        _ => Err(Failure::Usage("one scenario at a time".to_owned())),
+    }
+}
+
+fn read_scenario<P>(name: &str, parse: impl Fn(&str) -> Result<P, String>) -> Result<P, Failure> {
     let places = [
         name.to_owned(),
         format!("loadtest/scenarios/{name}.toml"),
@@ -188,8 +216,7 @@ fn read_scenario(name: &str) -> Result<Plan, Failure> {
     for place in places {
         match fs::read_to_string(&place) {
             Ok(text) => {
-                return Plan::parse(&text)
-                    .map_err(|error| Failure::Usage(format!("{place}: {error}")));
+                return parse(&text).map_err(|error| Failure::Usage(format!("{place}: {error}")));
             }
             Err(_) => continue,
         }
@@ -307,6 +334,36 @@ fn finish(
         writeln!(io::stderr(), "not every run was clean: its figures are void")?;
     }
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_faults(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let mut plan = read_own(args, "faults", FaultPlan::parse)?;
+    plan.keep(&args.phases).map_err(Failure::Usage)?;
+    let report = faults::run(plan, (!args.is_json).then_some(&mut *out))?;
+    finish_own(args, &report, report.is_kept, out)
+}
+
+fn run_balance(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let plan = read_own(args, "balance", BalancePlan::parse)?;
+    let report = balance::run(plan, (!args.is_json).then_some(&mut *out))?;
+    finish_own(args, &report, report.is_kept, out)
+}
+
+/// Writes the JSON where it is wanted, and says whether all promises were kept.
+fn finish_own(
+    args: &Args,
+    report: &impl Serialize,
+    is_kept: bool,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    let json = serde_json::to_string_pretty(report).map_err(io::Error::other)?;
+    if args.is_json {
+        writeln!(out, "{json}")?;
+    }
+    if let Some(path) = &args.output {
+        fs::write(path, &json)?;
+    }
+    Ok(if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run_mock(args: Vec<String>) -> Result<ExitCode, Failure> {

@@ -4,9 +4,12 @@
 use std::io;
 use std::process::ExitCode;
 
+mod ask;
+mod balance;
 mod cli;
 mod client;
 mod compare;
+mod faults;
 mod html;
 mod measure;
 mod plan;
@@ -14,6 +17,7 @@ mod poll;
 mod report;
 mod runner;
 mod schedule;
+mod server;
 mod stage;
 
 fn main() -> ExitCode {

@@ -280,6 +280,9 @@ mod tests {
         for file in std::fs::read_dir(folder).unwrap() {
             let path = file.unwrap().path();
             let text = std::fs::read_to_string(&path).unwrap();
+            if ["balance.toml", "faults.toml"].iter().any(|name| path.ends_with(name)) {
+                continue; // plans of their own kinds, with commands of their own
+            }
             let plan =
                 Plan::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             assert_eq!(Some(plan.name.as_ref()), path.file_stem().and_then(|stem| stem.to_str()));

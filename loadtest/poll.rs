@@ -16,6 +16,15 @@ pub struct Poll {
     events: Vec<libc::epoll_event>,
 }
 
+/// A socket that something happened to.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    /// Its key.
+    pub key: u64,
+    /// Whether the other side sends no more.
+    pub is_hung_up: bool,
+}
+
 /// Sockets reported by one wait at most.
 const EVENTS_MAX: usize = 1024;
 
@@ -49,11 +58,11 @@ impl Poll {
         if added < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Waits at most so long and appends the keys of sockets that something happened to.
+    /// Waits at most so long and appends the sockets that something happened to.
     ///
     /// # Errors
     /// The system's; an interruption is no error.
-    pub fn wait(&mut self, wait: Duration, keys: &mut Vec<u64>) -> io::Result<()> {
+    pub fn wait(&mut self, wait: Duration, sockets: &mut Vec<Ready>) -> io::Result<()> {
         let timeout = libc::timespec {
             tv_sec: libc::time_t::try_from(wait.as_secs()).unwrap_or(libc::time_t::MAX),
             tv_nsec: wait.subsec_nanos().into(),
@@ -75,7 +84,11 @@ impl Poll {
             let is_interrupted = error.kind() == io::ErrorKind::Interrupted;
             return if is_interrupted { Ok(()) } else { Err(error) };
         };
-        keys.extend(self.events.iter().take(ready).map(|event| event.u64));
+        let end = libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR;
+        sockets.extend(self.events.iter().take(ready).map(|event| Ready {
+            key: event.u64,
+            is_hung_up: event.events & end.cast_unsigned() != 0,
+        }));
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use ringway::ring::clock;
 use ringway::units::Moment;
 use serde::Serialize;
 
+use crate::ask::MockCounts;
 use crate::client;
 use crate::client::Job;
 use crate::client::destination::Destination;
@@ -19,7 +20,6 @@ use crate::measure::tally::Tally;
 use crate::measure::tally::curve;
 use crate::plan::Plan;
 use crate::schedule::Times;
-use crate::stage::MockCounts;
 
 /// Where and with what a plan is run.
 #[derive(Clone, Debug)]
@@ -132,6 +132,7 @@ pub fn run(plan: &Plan, setting: &Setting) -> io::Result<Outcome> {
                 share,
                 shares: plan.threads,
                 cpu: setting.cpus.get(share % setting.cpus.len().max(1)).copied(),
+                has_log: false,
             };
             thread::Builder::new().name(format!("client-{share}")).spawn(move || client::run(job))
         })

@@ -10,6 +10,8 @@ use ringway::wire::http1::parse::Slots;
 
 use crate::client::verify;
 use crate::client::verify::Expected;
+use crate::measure::tally::Fate;
+use crate::measure::tally::Sample;
 use crate::measure::tally::Tally;
 use crate::measure::tally::record;
 use crate::schedule::Times;
@@ -45,6 +47,10 @@ pub struct Connection {
     /// Number of events after which the client leaves; 0 for never.
     pub leave_at: u32,
     pub is_slow: bool,
+    /// The other side has said that it sends no more; what it had sent may still wait to be read.
+    pub is_hung_up: bool,
+    /// When the first event came, or the head of a whole answer; only of answers, not of errors.
+    first: Option<Moment>,
     body: Option<Body>,
     status: u16,
     is_keep_alive: bool,
@@ -58,7 +64,7 @@ pub enum Step {
     /// More must come.
     More,
     /// The answer ended; the connection may be used again if `is_reusable`.
-    Ended { is_reusable: bool },
+    Ended { is_reusable: bool, is_right: bool },
     /// The client leaves, as planned.
     Leaves,
     /// Something is wrong with the answer.
@@ -75,9 +81,33 @@ impl Connection {
         matches!(self.state, State::Sending | State::Waiting | State::Body)
     }
 
+    /// A request begins that was meant to start at `intended`.
+    pub fn begin(&mut self, expected: Expected, intended: Moment) {
+        self.expected = expected;
+        self.intended = intended;
+        self.first = None;
+        self.status = 0;
+        self.sent = 0;
+        self.state = State::Sending;
+    }
+
+    /// What became of the request.
+    #[must_use]
+    pub fn sample(&self, is_right: bool) -> Sample {
+        let has_begun = self.status == 200;
+        let fate = match (is_right, has_begun) {
+            (true, _) => Fate::Whole,
+            (false, true) => Fate::MidAnswer,
+            (false, false) => Fate::Hideable,
+        };
+        let first = self.first.map(|first| first.since(self.intended));
+        Sample { start: self.intended, first, fate }
+    }
+
     /// Closes the socket and forgets the answer.
     pub fn close(&mut self) {
         self.socket = None;
+        self.is_hung_up = false;
         self.state = State::Free;
         self.rest = Vec::new();
         self.body = None;
@@ -119,6 +149,9 @@ impl Connection {
         }
         self.state = State::Body;
         let is_whole = self.expected.events == 0;
+        if is_whole && self.status == 200 {
+            self.first = Some(now);
+        }
         if is_whole && self.expected.is_timed && times.measures(self.intended) {
             record(&mut tally.first, now.since(self.intended));
         }
@@ -179,11 +212,11 @@ impl Connection {
                 self.rest = Vec::new();
             }
         }
-        if is_first
-            && self.expected.next > 0
-            && self.expected.is_timed
-            && times.measures(self.intended)
-        {
+        if !is_first || self.expected.next == 0 {
+            return;
+        }
+        self.first = Some(now);
+        if self.expected.is_timed && times.measures(self.intended) {
             record(&mut tally.first, now.since(self.intended));
         }
     }
@@ -193,7 +226,7 @@ impl Connection {
         let may_end = self.body.as_mut().is_some_and(|body| body.at_close().is_ok());
         match (self.state, may_end) {
             (State::Body, true) => match self.end(now, times, tally) {
-                Step::Ended { .. } => Step::Ended { is_reusable: false },
+                Step::Ended { is_right, .. } => Step::Ended { is_reusable: false, is_right },
                 step => step,
             },
             (State::Body, false) => Step::Failed("cut inside the answer".to_owned()),
@@ -222,6 +255,6 @@ impl Connection {
                 record(&mut tally.latency, now.since(self.intended));
             }
         }
-        Step::Ended { is_reusable: self.is_keep_alive }
+        Step::Ended { is_reusable: self.is_keep_alive, is_right }
     }
 }

@@ -21,9 +21,12 @@ use crate::client::connection::Step;
 use crate::client::destination::Destination;
 use crate::client::request::Bytes;
 use crate::client::verify::Expected;
+use crate::measure::tally::Fate;
+use crate::measure::tally::Sample;
 use crate::measure::tally::Tally;
 use crate::plan::Plan;
 use crate::poll::Poll;
+use crate::poll::Ready;
 use crate::schedule::Pace;
 use crate::schedule::Times;
 use crate::schedule::share_of;
@@ -48,6 +51,8 @@ pub struct Job {
     pub shares: usize,
     /// The CPU to run on, if any.
     pub cpu: Option<usize>,
+    /// Whether each request is noted; also streams then get time to end after the last start.
+    pub has_log: bool,
 }
 
 /// Bytes that one receive takes at most.
@@ -128,7 +133,7 @@ impl Worker {
             waiting: VecDeque::new(),
             later,
             under_way: 0,
-            tally: Tally::default(),
+            tally: Tally { log: job.has_log.then(Vec::new), ..Tally::default() },
             room: vec![0; ROOM_BYTES],
             job,
         })
@@ -137,8 +142,9 @@ impl Worker {
     fn run(&mut self) -> io::Result<()> {
         let times = self.job.times;
         let (mut has_begun, mut has_ended) = (false, false);
-        let grace = if self.job.plan.request.stream { Duration::ZERO } else { GRACE };
-        let mut keys = Vec::new();
+        let is_cut = self.job.plan.request.stream && !self.job.has_log;
+        let grace = if is_cut { Duration::ZERO } else { GRACE };
+        let mut sockets = Vec::new();
         loop {
             let now = clock::now();
             if !has_begun && now >= times.from {
@@ -158,9 +164,10 @@ impl Worker {
             } else {
                 self.start_due(now);
             }
-            self.poll.wait(self.next_wait(now), &mut keys)?;
-            for key in keys.drain(..) {
+            self.poll.wait(self.next_wait(now), &mut sockets)?;
+            for Ready { key, is_hung_up } in sockets.drain(..) {
                 if let Ok(slot) = usize::try_from(key) {
+                    self.connections[slot].is_hung_up |= is_hung_up;
                     self.go_on(slot);
                 }
             }
@@ -174,13 +181,16 @@ impl Worker {
         for connection in &mut self.connections {
             if connection.is_under_way() {
                 self.tally.counts.unfinished += 1;
-                if !self.job.plan.request.stream && !connection.is_slow {
+                self.tally.note(|| connection.sample(false));
+                let is_owed = !self.job.plan.request.stream || self.job.has_log;
+                if is_owed && !connection.is_slow {
                     self.tally.fail("no answer");
                 }
             }
             connection.close();
         }
-        for _ in self.waiting.drain(..) {
+        for start in self.waiting.drain(..) {
+            self.tally.note(|| Sample { start, first: None, fate: Fate::Hideable });
             self.tally.fail("never started: all connections busy");
         }
     }
@@ -249,11 +259,9 @@ impl Worker {
         };
         let is_timed = !connection.is_slow;
         let status = plan.answer.status.unwrap_or(200);
-        connection.expected = Expected { stream, status, events, is_timed, ..Expected::default() };
-        connection.intended = intended;
-        connection.sent = 0;
+        let expected = Expected { stream, status, events, is_timed, ..Expected::default() };
+        connection.begin(expected, intended);
         connection.leave_at = leave_at;
-        connection.state = State::Sending;
         self.under_way += 1;
         if connection.socket.is_none()
             && let Err(error) = self.connect(slot)
@@ -348,7 +356,8 @@ impl Worker {
                 }
                 connection.take(&room[..got], now, times, &mut self.tally)
             };
-            let has_more = got == room.len();
+            // The edge of an end that has come with the bytes does not come again.
+            let has_more = got == room.len() || self.connections[slot].is_hung_up;
             self.take_step(slot, step, now);
             if !has_more {
                 break;
@@ -360,11 +369,17 @@ impl Worker {
     fn take_step(&mut self, slot: usize, step: Step, now: Moment) {
         match step {
             Step::More => {}
-            Step::Ended { is_reusable } => {
+            Step::Ended { is_reusable, is_right } => {
                 self.under_way -= 1;
                 let connection = &mut self.connections[slot];
-                if is_reusable && !self.job.plan.new_connections {
+                self.tally.note(|| connection.sample(is_right));
+                // Who got a broken answer trusts its connection no more.
+                let is_trusted = is_reusable && is_right && !connection.is_hung_up;
+                if is_trusted && !self.job.plan.new_connections {
                     connection.state = State::Idle;
+                    self.take_next(slot, now);
+                } else if !is_right {
+                    connection.close();
                     self.take_next(slot, now);
                 } else {
                     // The other side closes first, so that the wait after it is its own.
@@ -415,6 +430,7 @@ impl Worker {
         let connection = &mut self.connections[slot];
         if connection.is_under_way() {
             self.under_way -= 1;
+            self.tally.note(|| connection.sample(false));
         }
         connection.close();
         self.tally.fail(kind);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use ringway::units::Moment;
 use serde::Serialize;
 
 /// Counts that are added up. "Measured" ones are of the measured time, the others of the whole run.
@@ -41,6 +42,28 @@ pub struct Counts {
     pub queued: u64,
 }
 
+/// What became of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Answered, whole and right.
+    Whole,
+    /// Failed before a byte of an answer had come: somebody between could have asked again.
+    Hideable,
+    /// Failed in the middle of its answer: nobody could.
+    MidAnswer,
+}
+
+/// One request, for those who want to know when what happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// When it was meant to start.
+    pub start: Moment,
+    /// From then to its first event (or byte); none came, if none.
+    pub first: Option<Duration>,
+    /// What became of it.
+    pub fate: Fate,
+}
+
 /// Everything that one thread saw.
 #[derive(Debug)]
 pub struct Tally {
@@ -56,6 +79,8 @@ pub struct Tally {
     pub counts: Counts,
     /// What went wrong, by kind.
     pub errors: BTreeMap<String, u64>,
+    /// Each request, where a log was asked for.
+    pub log: Option<Vec<Sample>>,
 }
 
 impl Default for Tally {
@@ -67,6 +92,7 @@ impl Default for Tally {
             relay: histogram(),
             counts: Counts::default(),
             errors: BTreeMap::new(),
+            log: None,
         }
     }
 }
@@ -86,6 +112,13 @@ impl Tally {
     /// Notes one failure of a kind.
     pub fn fail(&mut self, kind: impl Into<String>) {
         *self.errors.entry(kind.into()).or_default() += 1;
+    }
+
+    /// Notes what became of a request, where a log was asked for.
+    pub fn note(&mut self, sample: impl FnOnce() -> Sample) {
+        if let Some(log) = &mut self.log {
+            log.push(sample());
+        }
     }
 
     /// Adds what another thread saw.
@@ -121,6 +154,9 @@ impl Tally {
         }
         for (kind, count) in &other.errors {
             *self.errors.entry(kind.clone()).or_default() += count;
+        }
+        if let Some(log) = &other.log {
+            self.log.get_or_insert_default().extend_from_slice(log);
         }
     }
 
@@ -201,8 +237,13 @@ mod tests {
         record(&mut other.latency, Duration::from_secs(100));
         other.fail("reset");
         other.counts.events = 3;
+        let sample = Sample { start: Moment::default(), first: None, fate: Fate::Hideable };
+        one.note(|| unreachable!("no log was asked for"));
+        other.log = Some(Vec::new());
+        other.note(|| sample);
         one.add(&other);
         assert!(!one.is_clean());
+        assert_eq!(one.log.as_ref().map(Vec::len), Some(1));
         assert_eq!((one.latency.len(), one.counts.events, one.errors["reset"]), (2, 3, 1));
         let spread = Spread::of(&one.latency);
         assert!((spread.p50 - 10.0).abs() < 0.1 && spread.max > 99_000_000.0);
