@@ -84,7 +84,15 @@ pub fn measure(
     let count = |fate: Fate| {
         within(borders.from, borders.to).filter(|sample| sample.fate == fate).count() as u64
     };
-    let share = Share::new(looks, bucket);
+    let counted = Counted::of(looks);
+    // The first bucket of a span in which the endpoint got such a part of its share.
+    let first = |from: Moment, to: Moment, is_it: fn(f64) -> bool| {
+        buckets(from, to, bucket).find(|(from, to)| counted.part(*from, *to).is_some_and(is_it))
+    };
+    let attempts = |from: Moment, to: Moment| {
+        let asked = within(from, to).count() as u64;
+        (asked > 0).then(|| counted.attempts(from, to) / float(asked))
+    };
     let (fault_from, fault_to) = (borders.fault_from, borders.fault_to);
     let told = looks.iter().find(|look| {
         (fault_from..fault_to).contains(&look.at) && look.told.is_some_and(|told| !told.is_usable)
@@ -93,22 +101,23 @@ pub fn measure(
     let ejected = match told {
         Some(look) => Some(look.at),
         None if has_told => None,
-        None => share.first(fault_from, fault_to, |part| part < LEFT).map(|(from, _)| from),
+        None => first(fault_from, fault_to, |part| part < LEFT).map(|(from, _)| from),
     };
     let before: Vec<Duration> = firsts(within(borders.from, fault_from));
     let during = firsts(within(fault_from, fault_to));
     let settled_from = ejected.unwrap_or(fault_from).after(millis(promises.p99_back_ms));
     let p99_before = percentile(&before, 0.99);
     let limit = p99_before.map(|p99| p99.mul_f64(promises.p99_factor));
-    let attempts = Attempts { samples, looks };
     Figures {
         requests: within(borders.from, borders.to).count() as u64,
         hideable: count(Fate::Hideable),
         mid_answer: count(Fate::MidAnswer),
         errors: BTreeMap::new(),
         queued: 0,
-        attempts_per_request: attempts.each(fault_from, fault_to.after(SECOND)),
-        attempts_worst: attempts.worst(fault_from, fault_to),
+        attempts_per_request: attempts(fault_from, fault_to.after(SECOND)),
+        attempts_worst: buckets(fault_from, fault_to, SECOND)
+            .filter_map(|(from, to)| attempts(from, to))
+            .reduce(f64::max),
         has_told_attempts: has_told,
         p50_before_ms: percentile(&before, 0.5).map(in_ms),
         p99_before_ms: p99_before.map(in_ms),
@@ -118,8 +127,7 @@ pub fn measure(
         ejected_ms: ejected.map(|at| in_ms(at.since(fault_from))),
         has_told_ejection: told.is_some(),
         back_ms: limit.and_then(|limit| back(samples, (fault_from, fault_to), bucket, limit)),
-        recovered_ms: share
-            .first(fault_to, borders.to, |part| part >= BACK)
+        recovered_ms: first(fault_to, borders.to, |part| part >= BACK)
             .map(|(_, to)| in_ms(to.since(fault_to))),
     }
 }
@@ -170,73 +178,81 @@ fn percentile(sorted: &[Duration], share: f64) -> Option<Duration> {
     sorted.get(rank.max(1) - 1).copied()
 }
 
-/// How many requests a mock has had by a moment, added up over the lives of its process.
-fn had(looks: &[Look], mock: usize, by: Moment) -> u64 {
-    let seen = looks.iter().take_while(|look| look.at <= by);
-    let counts = seen.filter_map(|look| look.requests.get(mock).copied().flatten());
-    let (_, had) = counts.fold((None, 0), |(last, had), count| match last {
-        None => (Some(count), had),
-        Some(last) if count >= last => (Some(count), had + count - last),
-        // It has been started anew meanwhile.
-        Some(_) => (Some(count), had + count),
-    });
-    had
+/// A counter as it was seen from time to time.
+struct Line {
+    points: Vec<(Moment, f64)>,
 }
 
-/// What part of its fair share of the requests the failing mock got, over time.
-struct Share<'a> {
-    looks: &'a [Look],
-    bucket: Duration,
+impl Line {
+    /// Adds up what was counted since the first sight, over the lives of the process that counts.
+    fn of(seen: impl Iterator<Item = (Moment, u64)>) -> Self {
+        let (mut last, mut sum) = (None, 0);
+        let point = |(at, count): (Moment, u64)| {
+            sum += match last {
+                None => 0,
+                Some(last) if count >= last => count - last,
+                // It has been started anew meanwhile.
+                Some(_) => count,
+            };
+            last = Some(count);
+            (at, float(sum))
+        };
+        Self { points: seen.map(point).collect() }
+    }
+
+    /// What had been counted by a moment; between two sights in proportion.
+    fn by(&self, moment: Moment) -> f64 {
+        let next = self.points.partition_point(|(at, _)| *at <= moment);
+        let before = next.checked_sub(1).and_then(|last| self.points.get(last));
+        match (before, self.points.get(next)) {
+            (None, _) => 0.0,
+            (Some((_, count)), None) => *count,
+            (Some((from, least)), Some((to, most))) => {
+                let passed = moment.since(*from).as_secs_f64() / to.since(*from).as_secs_f64();
+                least + (most - least) * passed
+            }
+        }
+    }
+
+    fn within(&self, from: Moment, to: Moment) -> f64 {
+        self.by(to) - self.by(from)
+    }
 }
 
-impl<'a> Share<'a> {
-    const fn new(looks: &'a [Look], bucket: Duration) -> Self {
-        Self { looks, bucket }
+/// What the servers have counted.
+struct Counted {
+    /// Requests that reached each mock, the failing one first.
+    mocks: Vec<Line>,
+    /// Attempts that the gateway says it made.
+    told: Line,
+}
+
+impl Counted {
+    fn of(looks: &[Look]) -> Self {
+        let mocks = looks.first().map_or(0, |look| look.requests.len());
+        let mock = |number: usize| {
+            let count = |look: &Look| look.requests.get(number).copied().flatten();
+            Line::of(looks.iter().filter_map(|look| Some((look.at, count(look)?))))
+        };
+        let told = looks.iter().filter_map(|look| Some((look.at, look.told?.attempts)));
+        Self { mocks: (0..mocks).map(mock).collect(), told: Line::of(told) }
     }
 
-    /// The first bucket of a span that is as asked for.
-    fn first(
-        &self,
-        from: Moment,
-        to: Moment,
-        is_it: impl Fn(f64) -> bool,
-    ) -> Option<(Moment, Moment)> {
-        buckets(from, to, self.bucket).find(|(from, to)| self.part(*from, *to).is_some_and(&is_it))
+    fn reached(&self, from: Moment, to: Moment) -> f64 {
+        self.mocks.iter().map(|mock| mock.within(from, to)).sum()
     }
 
+    /// What part of its fair share of the requests the failing mock got.
     fn part(&self, from: Moment, to: Moment) -> Option<f64> {
-        let mocks = self.looks.first()?.requests.len();
-        let got = |mock| had(self.looks, mock, to) - had(self.looks, mock, from);
-        let all: u64 = (0..mocks).map(got).sum();
-        (all > 0).then(|| float(got(0)) * float(mocks as u64) / float(all))
-    }
-}
-
-/// Attempts over requests.
-struct Attempts<'a> {
-    samples: &'a [Sample],
-    looks: &'a [Look],
-}
-
-impl Attempts<'_> {
-    /// Attempts made in a span for each request that was meant to start in it. The larger of what the gateway says and
-    /// what the mocks say: the one knows of those that never arrived, the others cannot be told wrong.
-    fn each(&self, from: Moment, to: Moment) -> Option<f64> {
-        let asked = self.samples.iter().filter(|s| from <= s.start && s.start < to).count() as u64;
-        let mocks = self.looks.first().map_or(0, |look| look.requests.len());
-        let seen: u64 =
-            (0..mocks).map(|mock| had(self.looks, mock, to) - had(self.looks, mock, from)).sum();
-        let told = self.told(to).unwrap_or(0).saturating_sub(self.told(from).unwrap_or(0));
-        (asked > 0).then(|| float(seen.max(told)) / float(asked))
+        let all = self.reached(from, to);
+        let mocks = float(self.mocks.len() as u64);
+        self.mocks.first().filter(|_| all > 0.0).map(|mock| mock.within(from, to) * mocks / all)
     }
 
-    fn told(&self, by: Moment) -> Option<u64> {
-        let seen = self.looks.iter().take_while(|look| look.at <= by);
-        seen.filter_map(|look| look.told).last().map(|told| told.attempts)
-    }
-
-    fn worst(&self, from: Moment, to: Moment) -> Option<f64> {
-        buckets(from, to, SECOND).filter_map(|(from, to)| self.each(from, to)).reduce(f64::max)
+    /// Attempts made in a span. The larger of what the gateway says and what the mocks say: the one knows of those that
+    /// never arrived, the others cannot be told wrong.
+    fn attempts(&self, from: Moment, to: Moment) -> f64 {
+        self.reached(from, to).max(self.told.within(from, to))
     }
 }
 

@@ -112,8 +112,12 @@ fn a_span_in_which_nobody_is_answered_is_not_back() {
 }
 
 #[test]
-fn a_mock_that_is_started_anew_counts_on() {
+fn a_mock_that_is_started_anew_counts_on_and_times_between_looks_have_their_part() {
     let look = |ms, count| Look { at: at(ms), requests: vec![count], told: None };
-    let looks = [look(0, Some(100)), look(1, Some(150)), look(2, None), look(3, Some(20))];
-    assert_eq!((had(&looks, 0, at(2)), had(&looks, 0, at(3)), had(&looks, 1, at(3))), (50, 70, 0));
+    let looks = [look(0, Some(100)), look(10, Some(150)), look(20, None), look(30, Some(20))];
+    let counted = Counted::of(&looks);
+    let by = |ms| counted.reached(at(0), at(ms)).round();
+    assert_eq!([by(0), by(5), by(10), by(20), by(30), by(99)], [0.0, 25.0, 50.0, 60.0, 70.0, 70.0]);
+    assert_eq!(counted.part(at(0), at(10)), Some(1.0));
+    assert_eq!(Counted::of(&[]).part(at(0), at(10)), None);
 }
