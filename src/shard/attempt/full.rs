@@ -9,9 +9,12 @@ use crate::record::counters::QueueResult;
 use crate::record::counters::ShardCounter;
 use crate::ring::clock;
 use crate::ring::clock::Timer;
+use crate::shard::Shard;
+use crate::shard::World;
 use crate::shard::attempt::Attempts;
 use crate::shard::attempt::pick;
 use crate::shard::attempt::pick::Unpicked;
+use crate::shard::attempt::pick::Wish;
 use crate::shard::attempt::seat::Seat;
 use crate::shard::waiting;
 use crate::shard::waiting::Entering;
@@ -43,6 +46,7 @@ pub(super) async fn for_place<'w>(
         count(QueueResult::Full);
         return Err(Fault::EndpointsFull);
     };
+    let _counted = WaitsForConnection::count(shard, wish);
     let may_probe = request.with_head(|head| head.version == Version::Http11);
     let deadline = clock::now().after(rule.wait).min(attempts.deadlines.first_byte);
     let timer = Timer::new();
@@ -67,5 +71,30 @@ pub(super) async fn for_place<'w>(
             Err(Unpicked::Full) => {}
             Err(Unpicked::Down) => return Err(Fault::NoEndpoint),
         }
+    }
+}
+
+/// One that waits because there may be no more connections, as long as it does.
+struct WaitsForConnection<'s>(&'s Shard);
+
+impl<'s> WaitsForConnection<'s> {
+    fn count(shard: &'s Shard, wish: Wish<'_>) -> Option<Self> {
+        let snapshot = &wish.world.snapshot;
+        let upstream = snapshot.upstream(wish.upstream);
+        let limits = World::pool_limits(upstream);
+        let is_full = shard.state.with(|own| {
+            let slots = upstream.endpoints.iter().map(|id| snapshot.endpoint(*id).slot);
+            slots.into_iter().any(|slot| own.pool.is_full(slot, limits))
+        });
+        is_full.then(|| {
+            shard.page.add(ShardCounter::PoolWaiting, 1);
+            Self(shard)
+        })
+    }
+}
+
+impl Drop for WaitsForConnection<'_> {
+    fn drop(&mut self) {
+        self.0.page.sub(ShardCounter::PoolWaiting, 1);
     }
 }

@@ -79,13 +79,13 @@ const fn is_nobody_there(fault: Fault) -> bool {
     matches!(fault, Fault::NoEndpoint | Fault::EndpointsFull | Fault::EndpointWaitTimedOut)
 }
 
-/// Why there is no other attempt, where one would have helped.
-const fn denied(why: GaveUp) -> Option<RetryDenied> {
+/// Why there is no other attempt, as it is counted.
+const fn denied(why: GaveUp) -> RetryDenied {
     match why {
-        GaveUp::NotRepeatable => None,
-        GaveUp::AttemptsUsed => Some(RetryDenied::AttemptsUsed),
-        GaveUp::NoTime => Some(RetryDenied::NoTime),
-        GaveUp::NoBudget => Some(RetryDenied::NoBudget),
+        GaveUp::NotRepeatable => RetryDenied::NotRepeatable,
+        GaveUp::AttemptsUsed => RetryDenied::AttemptsUsed,
+        GaveUp::NoTime => RetryDenied::NoTime,
+        GaveUp::NoBudget => RetryDenied::NoBudget,
     }
 }
 
@@ -170,9 +170,7 @@ impl Attempts<'_> {
             Next::Fallback => self.fall_back(),
             Next::GiveUp(why) => {
                 self.is_exhausted |= self.count > 1 || why == GaveUp::NoBudget;
-                if let Some(why) = denied(why) {
-                    shard.page.add(why, 1);
-                }
+                shard.page.add(denied(why), 1);
                 None
             }
         }

@@ -176,10 +176,12 @@ fn never_more_connections_than_may_be() {
     let gateway = Setup::one(&upstream.url(), "pool = { connections_max = 1 }").start();
     let (mut first, mut server) = asking(&gateway, &upstream);
     let mut second = waiting(&gateway, &chat("m", ""), 1);
+    gateway.await_metric("ringway_pool_waiting", &[], 1);
     assert!(upstream.is_untouched());
     finish(&mut first, &mut server, "1");
     server.message();
     await_waiting(&gateway, 0);
+    gateway.await_metric("ringway_pool_waiting", &[], 0);
     finish(&mut second, &mut server, "2");
     assert!(upstream.is_untouched());
     await_queued(&gateway, "served", 1);
