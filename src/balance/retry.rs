@@ -29,7 +29,8 @@ pub enum Cause {
 
 impl Cause {
     /// Whether another model's endpoints may fare better: whatever is the endpoint's own trouble.
-    const fn may_fall_back(self) -> bool {
+    #[must_use]
+    pub const fn may_fall_back(self) -> bool {
         match self {
             Self::Connect | Self::Reset | Self::Timeout | Self::Malformed | Self::Credential => {
                 true

@@ -252,6 +252,15 @@ impl Default for Retry {
     }
 }
 
+impl Retry {
+    /// What is tried again where the file does not speak of it: what no model server can have begun to work on, and what was
+    /// given up because an attempt has a deadline of its own.
+    #[must_use]
+    pub fn unasked() -> Self {
+        Self { on: vec![RetryOn::Connect, RetryOn::Timeout], ..Self::default() }
+    }
+}
+
 /// One item of `retry.on`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryOn {

@@ -82,16 +82,16 @@ impl Gateway {
 
     /// Starts it in front of one upstream at `url`, with the model `demo`.
     pub(crate) fn before(folder: &Folder, url: &str, more: &str) -> Self {
-        Self::before_these(folder, &format!("{{ url = \"{url}\" }}"), more)
+        Self::before_these(folder, &format!("{{ url = \"{url}\" }}"), more, "")
     }
 
-    /// Starts it in front of one upstream with these endpoints, with the model `demo`.
-    pub(crate) fn before_these(folder: &Folder, endpoints: &str, more: &str) -> Self {
+    /// Starts it in front of one upstream with these endpoints, with the model `demo`; further lines for either.
+    pub(crate) fn before_these(folder: &Folder, endpoints: &str, more: &str, model: &str) -> Self {
         Self::start(
             folder,
             &format!(
                 "[[upstream]]\nname = \"only\"\nendpoints = [{endpoints}]\n{more}\n\
-                 [[model]]\nname = \"demo\"\nupstream = \"only\"\n"
+                 [[model]]\nname = \"demo\"\nupstream = \"only\"\n{model}\n"
             ),
         )
     }

@@ -58,7 +58,7 @@ fn a_real_model_that_dies_or_stops_in_the_middle_of_a_stream() {
         let endpoints =
             format!("{{ url = \"{url}\", weight = 1000 }}, {{ url = \"{other}\", weight = 1 }}");
         let more = "deadlines = { attempt_ms = 3000, gap_ms = 2000 }\nbreaker = { consecutive = 1, open_ms = 60000 }";
-        let gateway = Gateway::before_these(&folder, &endpoints, more);
+        let gateway = Gateway::before_these(&folder, &endpoints, more, "retry = true");
         let ask = r#"{"model":"demo","stream":true,"max_tokens":2000,"messages":[{"role":"user","content":"Count."}]}"#;
         let mut curl = bounded(60, "curl");
         curl.args(["-sSN", "-H", "content-type: application/json", "-d", ask]);

@@ -172,7 +172,7 @@ fn one_of_three(program: &Path, proxy: Proxy) {
     let start = |place: usize| proxy(program, &folders[place], addresses[place], mock.address);
     let mut servers = [start(0), start(1), start(2)];
     let endpoints = addresses.map(|address| format!("{{ url = \"http://{address}\" }}"));
-    let gateway = Gateway::before_these(&folder, &endpoints.join(", "), "");
+    let gateway = Gateway::before_these(&folder, &endpoints.join(", "), "", "retry = true");
     let load = Load::start(gateway.address);
     load.until_ok(100, Instant::now());
     for place in [0, 1, 0, 2] {

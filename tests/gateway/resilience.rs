@@ -12,12 +12,14 @@ use std::sync::Mutex;
 
 use crate::support::*;
 
-/// The model `m` of an upstream `u` with these endpoints; further lines for either.
+/// The model `m` of an upstream `u` with these endpoints; further lines for either. If they do not say what is tried again, all
+/// that usually is.
 fn upstream_of(urls: &[&str], upstream_lines: &str, model_lines: &str) -> String {
     let endpoints: Vec<String> = urls.iter().map(|url| format!("{{ url = \"{url}\" }}")).collect();
     let endpoints = format!("endpoints = [{}]", endpoints.join(", "));
     let config = one("x", upstream_lines).replace("endpoints = [{ url = \"x\" }]", &endpoints);
-    format!("{config}{model_lines}\n")
+    let retry = if model_lines.contains("retry") { "" } else { "retry = true" };
+    format!("{config}{model_lines}\n{retry}\n")
 }
 
 /// A response with this status and these field lines.

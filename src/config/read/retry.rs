@@ -23,7 +23,8 @@ const HEDGE_BUDGET_DEFAULT: u8 = 5;
 pub(super) fn retry(section: &Section<'_>, errors: &mut Errors<'_>) -> Option<Retry> {
     let default = Retry::default();
     let section = match section.switch("retry", errors) {
-        Switch::Default => return Some(default),
+        Switch::Default if section.has("retry") => return Some(default),
+        Switch::Default => return Some(Retry::unasked()),
         Switch::Off => return None,
         Switch::Set(section) => section,
     };

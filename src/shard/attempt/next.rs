@@ -92,7 +92,7 @@ const fn denied(why: GaveUp) -> RetryDenied {
 /// Looks at an error response before it goes down: is it worth another attempt?
 pub(super) fn judge(
     model: &Model,
-    is_credential_ours: bool,
+    (is_credential_ours, has_fallback): (bool, bool),
     held: &Held<'_>,
     now_unix_s: u64,
 ) -> (Judged, Option<Said>) {
@@ -106,7 +106,7 @@ pub(super) fn judge(
         Cause::Status(held.status)
     };
     let is_wanted = match cause {
-        Cause::Status(_) => model.retry.on.has(cause),
+        Cause::Status(_) => model.retry.on.has(cause) || (has_fallback && cause.may_fall_back()),
         _ => true,
     };
     if !is_wanted {
@@ -181,7 +181,7 @@ impl Attempts<'_> {
         self.has_fallback().then_some(Step::FallBack(from))
     }
 
-    fn has_fallback(&self) -> bool {
+    pub(super) fn has_fallback(&self) -> bool {
         let asked = self.world.snapshot.model(self.asked);
         usize::from(self.chain_at) < asked.fallback.len()
             && clock::now() < self.deadlines.first_byte

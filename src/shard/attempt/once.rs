@@ -127,6 +127,7 @@ fn exchange<'a>(
         way,
         entry,
         endpoint,
+        has_fallback: attempts.has_fallback(),
         said: &attempts.said,
         has_told_head: Cell::new(false),
         first: Cell::new(Some((seat, *began))),

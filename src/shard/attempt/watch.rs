@@ -27,6 +27,8 @@ pub(super) struct Watch<'e, 's> {
     pub(super) world: &'e World,
     pub(super) way: &'e Way<'e>,
     pub(super) entry: &'e Entry<'e>,
+    /// There is another model to ask.
+    pub(super) has_fallback: bool,
     /// What an error that was held back says.
     pub(super) said: &'e Cell<Option<Said>>,
     /// The steps know of the head.
@@ -57,7 +59,7 @@ impl Observer for Watch<'_, '_> {
         let now_unix_s = self.entry.shard().state.with(|own| own.unix_ms(now)) / 1000;
         let model = self.model();
         let is_ours = self.way.is_credential_ours(self.world, model.upstream);
-        let (judged, said) = next::judge(model, is_ours, held, now_unix_s);
+        let (judged, said) = next::judge(model, (is_ours, self.has_fallback), held, now_unix_s);
         self.said.set(said);
         judged
     }

@@ -243,7 +243,7 @@ fn each_candidate_and_why_it_is_chosen_or_not() {
     let text = explained.to_string();
     for line in [
         "-> usable, score 1.250, 2 in flight, each attempt 360 ms: It has the lowest score",
-        "  retry       3 attempts on connect, reset, timeout, 429",
+        "  retry       3 attempts on connect, timeout",
         "  hedge       off",
         "  fallback    n (u): the caller may have it, if its limits have room",
         "  too long    n (u): the caller may have it",

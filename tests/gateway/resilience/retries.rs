@@ -231,6 +231,35 @@ fn a_client_that_leaves_ends_the_wait() {
     gateway.await_fault("client_gone");
 }
 
+/// What a model server may have begun to work on is not repeated unasked.
+#[test]
+fn unless_it_is_asked_for_only_what_was_never_sent_is_repeated() {
+    let dead = Upstream::start();
+    let gone = dead.url();
+    drop(dead);
+    let (bad, good) = (saying(500, "", "{}"), Answering::saying("{}"));
+    let config = |first: &str| {
+        upstream_of(&[first, &good.url()], "breaker = false", "").replace("retry = true", "")
+    };
+    let gateway = Setup::new(config(&gone)).start();
+    for _ in 0..4 {
+        assert_eq!(gateway.ask(chat("m", "")).status(), 200);
+    }
+    let gateway = Setup::new(config(&bad.url())).start();
+    let mut client = gateway.client();
+    for status in [500, 200, 500, 200] {
+        client.send(chat("m", ""));
+        assert_eq!(client.message().status(), status);
+    }
+    assert_eq!(bad.asked().len(), 2);
+    let broken = Upstream::start();
+    let gateway = Setup::new(config(&broken.url())).start();
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    drop(broken.request());
+    assert_eq!(client.message().status(), 502);
+}
+
 #[test]
 fn without_retries_there_is_one_attempt() {
     let (bad, good) = (saying(500, "", "{}"), Answering::saying("{}"));
