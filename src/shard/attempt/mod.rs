@@ -145,6 +145,7 @@ impl<'w> Attempts<'w> {
         let Deadlines { first_byte, whole, .. } = self.deadlines;
         self.deadlines =
             Deadlines { first_byte, whole, ..deadlines(self.world, model, self.arrived) };
+        self.earn();
     }
 
     /// Counts one more attempt for the same model.

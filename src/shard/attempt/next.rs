@@ -129,9 +129,7 @@ impl Attempts<'_> {
             Ok(_) => return None,
             Err(fault) => *fault,
         };
-        let is_unheard = self.progress.first_byte.is_none() && self.was_reused;
-        if fault.retry() == Retry::IfReused && is_unheard && !self.is_fresh_wanted {
-            // The endpoint has closed an old connection in the moment in which it was used: nothing is held against it.
+        if self.is_stale(fault) && !self.is_fresh_wanted {
             self.is_fresh_wanted = true;
             return Some(Step::Again(Duration::ZERO));
         }
@@ -139,6 +137,12 @@ impl Attempts<'_> {
             return self.fall_back();
         }
         self.after(Said { cause: cause(fault)?, retry_after: None })
+    }
+
+    /// Whether the endpoint has closed an old connection in the moment in which it was used: nothing is held against it.
+    pub(super) fn is_stale(&self, fault: Fault) -> bool {
+        let is_unheard = self.progress.first_byte.is_none() && !self.progress.has_answered;
+        fault.retry() == Retry::IfReused && self.was_reused && is_unheard
     }
 
     fn after_answer(&mut self) -> Option<Step> {

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use crate::accept::client::Client;
 use crate::accept::incoming::Incoming;
 use crate::admission::queue::Line;
+use crate::balance::verdict::Verdict;
 use crate::record::Fault;
 use crate::record::counters::Retirement;
 use crate::relay::exchange::Ended;
@@ -157,7 +158,11 @@ fn conclude(
     let Attempt { mut seat, link, .. } = attempt;
     let is_ours = way.is_credential_ours(attempts.world, attempts.model().upstream);
     let status = response.held().map_or(response.status, |held| held.status);
-    attempts.note(&mut seat, next::verdict(&ended, status, is_ours));
+    let verdict = match ended {
+        Err(fault) if attempts.is_stale(fault) => Verdict::Neutral,
+        _ => next::verdict(&ended, status, is_ours),
+    };
+    attempts.note(&mut seat, verdict);
     if ended == Ok(Ended::Withheld)
         && let Some(wait) = attempts.said.get().and_then(|said| said.retry_after)
     {

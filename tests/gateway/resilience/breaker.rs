@@ -85,6 +85,27 @@ fn errors_of_clients_and_clients_that_leave_do_not_count() {
     assert_eq!(state(&gateway, "usable"), 1);
 }
 
+/// A server that closes its idle connections does so now and then in the moment in which one is used.
+#[test]
+fn connections_that_were_closed_while_idle_do_not_count() {
+    let server = Upstream::start();
+    let gateway = Setup::new(upstream_of(&[&server.url()], LATE, ONCE)).start();
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    let (mut old, _) = server.request();
+    for _ in 0..4 {
+        old.send(ok("{}"));
+        assert_eq!(client.message().status(), 200);
+        client.send(chat("m", ""));
+        old.message();
+        drop(old);
+        old = server.request().0;
+    }
+    assert_eq!(state(&gateway, "usable"), 1);
+    let neutral = [("result", "neutral")];
+    assert_eq!(gateway.metric("ringway_endpoint_attempts_total", &neutral), 4);
+}
+
 #[test]
 fn our_own_credential_being_refused_is_ours_to_mend() {
     let refusing = saying(401, "", "{\"error\":\"Incorrect API key provided: sk-o...urs\"}");
