@@ -144,8 +144,10 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
         if let Some(index) = chosen {
             return Some((index, false));
         }
-        let is_any_better = |view: &View| matches!(view.standing, Standing::Tried | Standing::Full);
-        if upstream.all_down == AllDown::Refuse || views.iter().any(is_any_better) {
+        // Where somebody is well but full, that is waited for. Where those that are well have failed this very request, one
+        // that was left alone may do better by now: it comes before them.
+        let is_any_full = views.iter().any(|view| view.standing == Standing::Full);
+        if upstream.all_down == AllDown::Refuse || is_any_full {
             return None;
         }
         choose::least_bad(views).map(|index| (index, false))

@@ -157,6 +157,22 @@ fn where_all_are_down_the_least_bad_is_asked_or_nobody() {
     gateway.await_fault("no_endpoint");
 }
 
+/// Left alone, it has got well; the other one, which is used, fails: nobody has to see that.
+#[test]
+fn one_that_was_left_alone_is_asked_before_one_that_has_just_failed() {
+    let (server, switch) = Switch::server(answer(500, "", "{}"));
+    let (other, turn) = Switch::server(ok("{}"));
+    let gateway = Setup::new(upstream_of(&[&server.url(), &other.url()], LATE, "")).start();
+    for _ in 0..8 {
+        assert_eq!(gateway.ask(chat("m", "")).status(), 200);
+    }
+    assert_eq!(state(&gateway, "open"), 1);
+    switch.set(ok("{}"));
+    turn.set(answer(500, "", "{}"));
+    assert_eq!(gateway.ask(chat("m", "")).status(), 200);
+    assert_eq!((server.asked().len(), other.asked().len()), (4, 9));
+}
+
 #[test]
 fn active_checks_keep_requests_away() {
     let (sick, good) = (Arc::new(Mutex::new(true)), Answering::saying("{}"));
