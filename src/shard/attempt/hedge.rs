@@ -119,7 +119,7 @@ async fn second<'w>(
     };
     let is_reused = link.is_reused();
     let mut second = Attempt { endpoint, seat, link, upload, began };
-    attempts.deadlines.attempt = attempts.deadline_at(endpoint, began);
+    attempts.deadlines.attempt = attempts.deadline_at(way, endpoint, began);
     let name = way.plan.name_edit(&attempts.world.snapshot);
     let Attempt { link, upload, .. } = &mut second;
     let mut exchange = attempts.silent_exchange(client, link.link(), response);

@@ -248,9 +248,10 @@ impl<'w> Attempts<'w> {
     }
 
     /// The deadline of an attempt at this endpoint that begins now, to its first byte.
-    fn deadline_at(&self, endpoint: &Endpoint, began: Moment) -> Moment {
+    fn deadline_at(&self, way: &Way<'_>, endpoint: &Endpoint, began: Moment) -> Moment {
         let waits = &self.model().deadlines;
-        let adaptive = waits.adaptive.as_ref();
+        // What is learnt is how long streams take to begin; an answer that comes whole takes as long as it is.
+        let adaptive = waits.adaptive.as_ref().filter(|_| way.plan.is_stream);
         let (p99, samples) = if adaptive.is_some() {
             let live = self.shard.health.live(endpoint.slot);
             (live.p99, live.samples)

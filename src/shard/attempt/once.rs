@@ -59,7 +59,7 @@ pub(in crate::shard) fn run<'a>(
         };
         attempts.count = attempts.count.saturating_add(1);
         let mut attempt = begin(attempts, way, seated, client, request, entry).await?;
-        attempts.deadlines.attempt = attempts.deadline_at(attempt.endpoint, attempt.began);
+        attempts.deadlines.attempt = attempts.deadline_at(way, attempt.endpoint, attempt.began);
         attempts.deadlines.hedge_at = hedge::begins_at(attempts, way, request, &attempt);
         loop {
             let met = (&mut *client, &mut *request, &mut *response);

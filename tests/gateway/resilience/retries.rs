@@ -281,6 +281,27 @@ fn an_attempt_has_a_deadline_of_its_own() {
     gateway.await_metric("ringway_retries_total", &[("model", "m")], 1);
 }
 
+/// What is learnt of streams says nothing about answers that come whole.
+#[test]
+fn an_adaptive_deadline_is_for_streams() {
+    let (first, good) = (Upstream::start(), Answering::saying("{}"));
+    let adaptive =
+        "deadlines = { adaptive = { factor = 2.0, min_ms = 50, max_ms = 60, samples_min = 1 } }";
+    let gateway = Setup::new(upstream_of(&[&first.url(), &good.url()], adaptive, "")).start();
+    let mut whole = gateway.client();
+    whole.send(chat("m", ""));
+    let (mut slow, _) = first.request();
+    // Its turn is the other's, then the first's again, whose time passes meanwhile: as much as the whole answer had.
+    assert_eq!(gateway.ask(chat("m", ",\"stream\":true")).status(), 200);
+    let mut streamed = gateway.client();
+    streamed.send(chat("m", ",\"stream\":true"));
+    let (mut silent, _) = first.request();
+    assert_eq!(streamed.message().status(), 200);
+    silent.until_gone();
+    slow.send(ok("{\"whole\":1}"));
+    assert_eq!(whole.message().text(), "{\"whole\":1}");
+}
+
 #[test]
 fn an_error_too_large_to_be_held_goes_down_as_it_is() {
     let text = "x".repeat(200 << 10);
