@@ -76,7 +76,7 @@ impl Link {
 
     /// Ready when there is something to read, or an end or an error to find.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.tls.as_ref().is_some_and(|session| session.has_plaintext()) {
+        if self.tls.as_ref().is_some_and(|session| session.is_ready()) {
             return Poll::Ready(());
         }
         self.stream.poll_readable(cx).map(|_| ())

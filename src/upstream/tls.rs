@@ -16,13 +16,20 @@ use crate::units::Moment;
 const UNSENT_BYTES_MAX: usize = 64 << 10;
 /// One read from the socket, in bytes: a full record and its head.
 const READ_BYTES: usize = 16 << 10;
+/// rustls takes no more records in while it holds more plain bytes than these.
+const PLAIN_BYTES_MAX: usize = 16 << 10;
+/// Reads from the socket in a row, so that records without content cannot keep the shard busy.
+const READS_MAX: usize = 8;
 
 /// A TLS session over a connection.
 pub struct Session {
     tls: ClientConnection,
-    /// The last read filled the caller's room: there may be more plain bytes here.
-    has_plaintext: bool,
-    has_ended: bool,
+    /// Records that came in one read with more content than rustls takes in at once. Rarely there.
+    unread: Vec<u8>,
+    /// There may be something to read without the socket: plain bytes, an end or an error.
+    is_ready: bool,
+    /// The endpoint has sent what is no good record, after the plain bytes that are still here.
+    has_failed: bool,
 }
 
 /// Shakes hands over a fresh connection.
@@ -37,7 +44,8 @@ pub(super) async fn handshake(
     let mut session = ClientConnection::new(Arc::clone(tls.config), tls.server_name.clone())
         .map_err(Failure::Tls)?;
     session.set_buffer_limit(Some(UNSENT_BYTES_MAX));
-    let mut session = Session { tls: session, has_plaintext: false, has_ended: false };
+    let mut session =
+        Session { tls: session, unread: Vec::new(), is_ready: false, has_failed: false };
     loop {
         session.flush(stream).map_err(Failure::Refused)?;
         if session.tls.wants_write() {
@@ -73,8 +81,9 @@ fn failure(error: io::Error) -> Failure {
 }
 
 impl Session {
-    pub(super) const fn has_plaintext(&self) -> bool {
-        self.has_plaintext
+    /// Whether there may be something to read although the socket has nothing.
+    pub(super) const fn is_ready(&self) -> bool {
+        self.is_ready
     }
 
     pub(super) fn wants_write(&self) -> bool {
@@ -83,32 +92,43 @@ impl Session {
 
     pub(super) fn try_recv(&mut self, stream: &Stream, room: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
-        loop {
-            match self.tls.reader().read(room.get_mut(filled..).unwrap_or_default()) {
+        let mut reads = 0;
+        while filled < room.len() {
+            match self.read(room.get_mut(filled..).unwrap_or_default()) {
                 // An end that was announced; one that was not comes as UnexpectedEof.
                 Ok(0) if filled == 0 => return Ok(0),
-                Ok(0) => break,
-                Ok(count) => filled += count,
+                Ok(count) if count > 0 => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.has_ended {
+                    self.is_ready = !self.unread.is_empty();
+                    if reads == READS_MAX {
                         break;
                     }
+                    reads += 1;
                     match self.take_records(stream) {
-                        Ok(0) => self.has_ended = true,
                         Ok(_) => {}
-                        Err(_) if filled > 0 => break,
+                        Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                        Err(_) if filled > 0 => return Ok(filled),
                         Err(error) => return Err(error),
                     }
                 }
-                Err(_) if filled > 0 => break,
-                Err(error) => return Err(error),
-            }
-            if filled == room.len() {
-                break;
+                Err(error) if filled == 0 => return Err(error),
+                // The end or the error is found again by the next read.
+                _ => break,
             }
         }
-        self.has_plaintext = filled == room.len() || (filled > 0 && self.has_ended);
-        Ok(filled)
+        if filled == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(filled) }
+    }
+
+    /// Reads plain bytes that are here. What came before something that is no good record comes before the error.
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        match self.tls.reader().read(room) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.has_failed => {
+                // It says the same each time.
+                self.tls.process_new_packets().map_err(invalid)?;
+                Err(error)
+            }
+            read => read,
+        }
     }
 
     pub(super) fn try_send(&mut self, stream: &Stream, bytes: &[u8]) -> io::Result<usize> {
@@ -133,30 +153,44 @@ impl Session {
 
     /// Moves records from the socket into the session. `Ok(0)` is the end of the connection.
     fn take_records(&mut self, stream: &Stream) -> io::Result<usize> {
+        if !self.unread.is_empty() {
+            let records = std::mem::take(&mut self.unread);
+            return self.feed(stream, &records).map(|()| records.len());
+        }
         let mut room = [0; READ_BYTES];
         let count = stream.try_recv(&mut room)?;
-        let mut records = room.get(..count).unwrap_or_default();
-        if records.is_empty() {
-            self.tls.read_tls(&mut records)?;
+        if count == 0 {
+            self.is_ready = true;
+            self.tls.read_tls(&mut io::empty())?;
         }
-        while !records.is_empty() {
-            self.tls.read_tls(&mut records)?;
-            let state = self
-                .tls
-                .process_new_packets()
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            has_room(state.plaintext_bytes_to_read())?;
-        }
-        if self.tls.wants_write() {
-            self.flush(stream)?;
-        }
+        self.feed(stream, room.get(..count).unwrap_or_default())?;
         Ok(count)
+    }
+
+    fn feed(&mut self, stream: &Stream, mut records: &[u8]) -> io::Result<()> {
+        while !records.is_empty() {
+            if self.tls.read_tls(&mut records)? == 0 {
+                // The endpoint has announced its end: nothing that follows is of this session.
+                break;
+            }
+            let state = self.tls.process_new_packets().map_err(|error| {
+                (self.has_failed, self.is_ready) = (true, true);
+                invalid(error)
+            })?;
+            self.is_ready |= state.plaintext_bytes_to_read() > 0 || state.peer_has_closed();
+            if state.plaintext_bytes_to_read() > PLAIN_BYTES_MAX {
+                self.unread = records.to_vec();
+                break;
+            }
+        }
+        // That it cannot be sent is for those to find who send; what has come can be read.
+        let _best_effort = self.flush(stream);
+        Ok(())
     }
 }
 
-/// One read of the socket cannot hold more plain bytes than that.
-fn has_room(plaintext_bytes: usize) -> io::Result<()> {
-    if plaintext_bytes > READ_BYTES * 4 { Err(io::ErrorKind::OutOfMemory.into()) } else { Ok(()) }
+fn invalid(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 /// The socket as rustls writes to it.

@@ -8,6 +8,7 @@ use crate::support::gateway::fresh_ip;
 use crate::support::tls::Authority;
 use crate::support::tls::Ending;
 use crate::support::tls::Front;
+use crate::support::tls::Terminal;
 use crate::support::*;
 
 /// A folder with a root certificate in it.
@@ -209,4 +210,81 @@ fn a_client_that_leaves_cancels() {
     client.reset();
     server.until_gone();
     gateway.await_fault("client_gone");
+}
+
+/// A model server that speaks TLS, a gateway before it, and who vouches for it.
+fn terminal(lines: &str) -> (Terminal, Gateway, Roots) {
+    let authority = Authority::new();
+    let terminal = Terminal::start(&authority);
+    let roots = Roots::of(&authority);
+    let gateway = roots.gateway(terminal.address, lines);
+    (terminal, gateway, roots)
+}
+
+/// The answer ends where the server says so, whether or not it closes the connection as well.
+#[test]
+fn an_end_that_was_announced_with_the_last_content_is_one() {
+    let (terminal, gateway, _roots) = terminal("");
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    let mut server = terminal.request();
+    server.put("HTTP/1.1 200 OK\r\n\r\nwhole").put_end().send();
+    assert_eq!(client.message().text(), "whole");
+}
+
+/// Nothing follows the announcement; a server that sends something nevertheless does not stop the gateway.
+#[test]
+fn what_follows_an_announced_end_is_nothing() {
+    let (terminal, gateway, _roots) = terminal("");
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    let mut server = terminal.request();
+    server.put("HTTP/1.1 200 OK\r\n\r\nwhole").put_end().put_bytes(&[23; 12_000]).send();
+    assert_eq!(client.message().text(), "whole");
+    assert_eq!(gateway.ask(get("/v1/models")).status(), 200);
+}
+
+/// A large record and small ones behind it: more content than rustls takes in at once.
+#[test]
+fn records_of_all_sizes_come_through() {
+    let (terminal, gateway, _roots) = terminal("");
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    let mut server = terminal.request();
+    let parts: Vec<String> = [100, 12_000, 16_384, 1, 16_384]
+        .into_iter()
+        .chain([100; 400])
+        .cycle()
+        .take(4_000)
+        .enumerate()
+        .map(|(number, size)| format!("{number:size$}"))
+        .collect();
+    let length: usize = parts.iter().map(String::len).sum();
+    server.put(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n"));
+    for part in &parts {
+        server.put(part);
+    }
+    server.send();
+    assert!(client.message().text() == parts.concat());
+}
+
+/// Content that came before something is wrong goes down, and what is wrong is found at once.
+#[test]
+fn a_bad_record_breaks_off_what_came_before_it() {
+    let (terminal, gateway, _roots) = terminal("");
+    let bad = [&[23, 3, 3, 0, 40][..], &[7; 40]].concat();
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    let mut server = terminal.request();
+    server.put("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").put_bytes(&bad).send();
+    client.head();
+    assert_eq!(client.take(4), b"half");
+    client.must_break();
+    gateway.await_fault("upstream_truncated");
+    // A whole answer is one, whatever follows.
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    let mut other = terminal.request();
+    other.put(ok("whole")).put_bytes(&bad).send();
+    assert_eq!(client.message().text(), "whole");
 }

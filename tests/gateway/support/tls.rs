@@ -24,6 +24,8 @@ use rustls::ServerConfig;
 use rustls::ServerConnection;
 use rustls::pki_types::PrivateKeyDer;
 
+use super::connection::PATIENCE;
+
 /// Who vouches for servers.
 pub(crate) struct Authority {
     pem: String,
@@ -193,5 +195,100 @@ fn pass_down(
         if count == 0 {
             return stream.shutdown(Shutdown::Write);
         }
+    }
+}
+
+/// A model server that speaks TLS itself: the test says which records it sends, and which of them at once.
+pub(crate) struct Terminal {
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+impl Terminal {
+    /// Listens with a certificate for `localhost`.
+    pub(crate) fn start(authority: &Authority) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("an address");
+        let address = listener.local_addr().expect("an address");
+        Self { listener, config: Arc::new(authority.config_for("localhost")), address }
+    }
+
+    /// The next connection, after its handshake and with its session tickets.
+    pub(crate) fn session(&self) -> Secured {
+        let (stream, _) = self.listener.accept().expect("the gateway connects");
+        stream.set_nodelay(true).expect("a socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        let tls = shake(&self.config, &stream).expect("a handshake");
+        Secured { tls, stream, records: Vec::new() }
+    }
+
+    /// The next connection and the request on it.
+    pub(crate) fn request(&self) -> Secured {
+        let mut session = self.session();
+        session.request();
+        session
+    }
+}
+
+/// A connection of a [`Terminal`].
+pub(crate) struct Secured {
+    tls: ServerConnection,
+    stream: TcpStream,
+    records: Vec<u8>,
+}
+
+impl Secured {
+    /// Reads a request, of which the head says how long it is.
+    pub(crate) fn request(&mut self) {
+        let mut text = String::new();
+        loop {
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+                if body.len() >= length.map_or(0, |length| length.parse().expect("a number")) {
+                    return;
+                }
+            }
+            let mut room = [0; 4 << 10];
+            match self.tls.reader().read(&mut room) {
+                Ok(count) => text.push_str(std::str::from_utf8(&room[..count]).expect("UTF-8")),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    assert!(self.tls.read_tls(&mut self.stream).expect("records") > 0);
+                    self.tls.process_new_packets().expect("good records");
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// One more record with this content, that leaves with [`Self::send`].
+    pub(crate) fn put(&mut self, content: impl AsRef<[u8]>) -> &mut Self {
+        self.tls.writer().write_all(content.as_ref()).expect("memory");
+        self.gather()
+    }
+
+    /// The announcement that nothing follows.
+    pub(crate) fn put_end(&mut self) -> &mut Self {
+        self.tls.send_close_notify();
+        self.gather()
+    }
+
+    /// Bytes that are no record of this session.
+    pub(crate) fn put_bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.records.extend_from_slice(bytes);
+        self
+    }
+
+    fn gather(&mut self) -> &mut Self {
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut self.records).expect("memory");
+        }
+        self
+    }
+
+    /// Sends what was put, at once.
+    pub(crate) fn send(&mut self) {
+        self.stream.write_all(&self.records).expect("the other side reads");
+        self.records.clear();
     }
 }
