@@ -88,7 +88,8 @@ impl Link {
     }
 
     /// Whether nothing has arrived since the last response: the endpoint neither closed the connection nor
-    /// sent bytes that nobody asked for. The wait this arms is the one the next response is waited for with.
+    /// sent bytes that nobody asked for. It knows of what came before the last turn, if it was asked once before that: the
+    /// wait this arms is the one it looks at next, and the one the next response is waited for with.
     pub fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
         self.poll_readable(cx).is_pending()
     }

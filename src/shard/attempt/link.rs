@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::Context;
 use std::task::Poll;
+use std::task::Waker;
 
 use crate::accept::client::Client;
 use crate::accept::client::Received;
@@ -182,6 +183,13 @@ impl<'s> InUse<'s> {
 
     pub(in crate::shard) fn give_back(mut self, upstream: &Upstream) {
         let Some(mut link) = self.link.take() else { return };
+        // The wait that this begins is what tells, when it is taken again, whether something has happened meanwhile: one
+        // that only began then would know nothing before the end of the turn.
+        if !link.is_quiet(&mut Context::from_waker(Waker::noop())) {
+            self.place.fate = Retirement::Stale;
+            self.link = Some(link);
+            return;
+        }
         link.set_deadline(Moment::NEVER);
         let (opened, limits, now) = (link.opened, World::pool_limits(upstream), clock::recent());
         let Place { shard, slot, .. } = self.place;

@@ -129,6 +129,33 @@ fn bytes_after_an_answer_never_reach_the_next_client() {
     let (_client, _server) = first(&gateway, &upstream, "3");
 }
 
+/// An idle connection is watched from the moment it is idle, not only when somebody looks around.
+#[test]
+fn what_has_happened_on_an_idle_connection_is_known_when_it_is_taken() {
+    let given_up = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 4\r\n\r\nlate";
+    let upstream = Upstream::start();
+    let gateway = Setup::one(&upstream.url(), "").start();
+    for number in 0..8 {
+        let (mut client, mut server) = first(&gateway, &upstream, "1");
+        let server = if number % 2 == 0 {
+            server.send(given_up);
+            Some(server)
+        } else {
+            drop(server);
+            None
+        };
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        client.send(chat("m", ""));
+        let (mut next, _) = upstream.request();
+        next.send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\n2");
+        assert_eq!(client.message().text(), "2");
+        drop(server);
+    }
+    assert_eq!(gateway.metric("ringway_requests_repeated_total", &[]), 0);
+    let labels = [("reason", "stale")];
+    assert_eq!(gateway.metric("ringway_upstream_connections_retired_total", &labels), 8);
+}
+
 #[test]
 fn a_connection_is_not_used_again_if_its_answer_says_so() {
     let upstream = Upstream::start();
