@@ -146,6 +146,14 @@ impl Stream {
         socket::recv(self.fd, room)
     }
 
+    /// Whether there is something to receive, which stays there. `Ok(0)` means that the other side has closed.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there; else the socket's.
+    pub fn peek(&self) -> io::Result<usize> {
+        socket::peek(self.fd)
+    }
+
     /// Sends as much as fits.
     ///
     /// # Errors

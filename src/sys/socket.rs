@@ -22,6 +22,18 @@ pub fn recv(fd: RawFd, room: &mut [u8]) -> io::Result<usize> {
     usize::try_from(got).map_err(|_| io::Error::last_os_error())
 }
 
+/// How many bytes are there, 1 at most: they stay there.
+///
+/// # Errors
+/// `WouldBlock` if nothing is there; else the socket's error. `Ok(0)` means that the sender has closed.
+pub fn peek(fd: RawFd) -> io::Result<usize> {
+    let mut byte = [0_u8; 1];
+    let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
+    // SAFETY: the pointer and length are those of a live, writable array.
+    let got = unsafe { libc::recv(fd, byte.as_mut_ptr().cast(), byte.len(), flags) };
+    usize::try_from(got).map_err(|_| io::Error::last_os_error())
+}
+
 /// Sends as much as fits, without waiting and without SIGPIPE.
 ///
 /// # Errors

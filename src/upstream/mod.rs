@@ -21,6 +21,27 @@ pub struct Link {
     pub is_reused: bool,
 }
 
+/// What an endpoint has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Plain bytes.
+    Bytes,
+    /// That it ends, in order or not.
+    End,
+}
+
+/// What the first byte says that was looked at.
+fn word(peeked: io::Result<usize>) -> Option<Word> {
+    match peeked {
+        Ok(0) => Some(Word::End),
+        Ok(_) => Some(Word::Bytes),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => None,
+            _ => Some(Word::End),
+        },
+    }
+}
+
 impl Link {
     /// Receives what is there. `Ok(0)` means that the endpoint has closed.
     ///
@@ -87,11 +108,28 @@ impl Link {
         self.stream.poll_writable(cx).map(|_| ())
     }
 
+    /// Ready when the endpoint has said something, which is left to be read: [`Self::poll_readable`] but for readiness without
+    /// a word, as of TLS records that carry no content (session tickets, new keys). These are taken in.
+    pub fn poll_word(&mut self, cx: &mut Context<'_>) -> Poll<Word> {
+        loop {
+            if self.poll_readable(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let word = match &mut self.tls {
+                None => word(self.stream.peek()),
+                Some(session) => session.word(&self.stream),
+            };
+            if let Some(word) = word {
+                return Poll::Ready(word);
+            }
+        }
+    }
+
     /// Whether nothing has arrived since the last response: the endpoint neither closed the connection nor
     /// sent bytes that nobody asked for. It knows of what came before the last turn, if it was asked once before that: the
     /// wait this arms is the one it looks at next, and the one the next response is waited for with.
     pub fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
-        self.poll_readable(cx).is_pending()
+        self.poll_word(cx).is_pending()
     }
 
     /// Sets the deadline that [`Self::poll_deadline`] waits for; it moves at the cost of a store.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustls::ClientConnection;
 
+use super::Word;
 use super::connect::Failure;
 use super::connect::Tls;
 use crate::ring::stream::Stream;
@@ -117,6 +118,25 @@ impl Session {
             }
         }
         if filled == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(filled) }
+    }
+
+    /// What there is to read, which stays here; records without content are taken in.
+    pub(super) fn word(&mut self, stream: &Stream) -> Option<Word> {
+        for _ in 0..READS_MAX {
+            match self.tls.reader().into_first_chunk() {
+                Ok([]) => return Some(Word::End),
+                Ok(_) => return Some(Word::Bytes),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.has_failed => {}
+                Err(_) => return Some(Word::End),
+            }
+            self.is_ready = !self.unread.is_empty();
+            if let Err(error) = self.take_records(stream)
+                && let io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted = error.kind()
+            {
+                return None;
+            }
+        }
+        None
     }
 
     /// Reads plain bytes that are here. What came before something that is no good record comes before the error.

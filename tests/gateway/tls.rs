@@ -11,6 +11,8 @@ use crate::support::tls::Front;
 use crate::support::tls::Terminal;
 use crate::support::*;
 
+const RETIRED: &str = "ringway_upstream_connections_retired_total";
+
 /// A folder with a root certificate in it.
 struct Roots(PathBuf);
 
@@ -219,6 +221,47 @@ fn terminal(lines: &str) -> (Terminal, Gateway, Roots) {
     let roots = Roots::of(&authority);
     let gateway = roots.gateway(terminal.address, lines);
     (terminal, gateway, roots)
+}
+
+/// Session tickets come after the handshake: they are no reason not to use a connection that nobody has used yet.
+#[test]
+fn tickets_do_not_end_a_connection_that_was_opened_early() {
+    let upstream = Upstream::start();
+    let authority = Authority::new();
+    let front = Front::start(&authority, "localhost", upstream.address, Ending::Announced);
+    let roots = Roots::of(&authority);
+    let gateway = roots.gateway(front.address, "pool = { idle_min = 1 }");
+    let mut server = upstream.connection();
+    gateway.await_metric("ringway_upstream_connections", &[("state", "idle")], 1);
+    // Longer than it takes to look at those that are idle, twice.
+    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    assert_eq!((front.handshakes(), gateway.metric(RETIRED, &[])), (1, 0));
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    server.message();
+    server.send(ok("{}"));
+    assert_eq!(client.message().text(), "{}");
+    assert_eq!(gateway.metric("ringway_upstream_connections_reused_total", &[]), 1);
+}
+
+#[test]
+fn new_keys_do_not_end_an_idle_session() {
+    let (terminal, gateway, _roots) = terminal("");
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    let mut server = terminal.request();
+    server.put(ok("1")).send();
+    assert_eq!(client.message().text(), "1");
+    for number in 2..5 {
+        server.put_new_keys().send();
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
+        client.send(chat("m", ""));
+        server.request();
+        let text = number.to_string();
+        server.put(ok(&text)).send();
+        assert_eq!(client.message().text(), text);
+    }
+    assert_eq!(gateway.metric(RETIRED, &[]), 0);
 }
 
 /// The answer ends where the server says so, whether or not it closes the connection as well.

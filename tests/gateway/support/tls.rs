@@ -267,6 +267,12 @@ impl Secured {
         self.gather()
     }
 
+    /// New keys, and the wish that the other side takes new ones as well.
+    pub(crate) fn put_new_keys(&mut self) -> &mut Self {
+        self.tls.refresh_traffic_keys().expect("TLS 1.3");
+        self.gather()
+    }
+
     /// The announcement that nothing follows.
     pub(crate) fn put_end(&mut self) -> &mut Self {
         self.tls.send_close_notify();
