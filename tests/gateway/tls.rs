@@ -331,3 +331,31 @@ fn a_bad_record_breaks_off_what_came_before_it() {
     other.put(ok("whole")).put_bytes(&bad).send();
     assert_eq!(client.message().text(), "whole");
 }
+
+/// The tickets of a session that was just opened are not the first byte of an answer.
+#[test]
+fn a_hedge_is_not_won_by_tickets() {
+    let authority = Authority::new();
+    let roots = Roots::of(&authority);
+    let (first, second) = (Upstream::start(), Upstream::start());
+    let fronts = [&first, &second]
+        .map(|plain| Front::start(&authority, "localhost", plain.address, Ending::Announced));
+    let urls = fronts.each_ref().map(|front| format!("https://localhost:{}", front.address.port()));
+    let ca = format!("ca = \"{}\"", roots.path().display());
+    let config = one(&urls[0], &ca).replace(
+        &format!("\"{}\" }}", urls[0]),
+        &format!("\"{}\" }}, {{ url = \"{}\" }}", urls[0], urls[1]),
+    );
+    let hedge = "hedge = { after_ms = 30, budget_percent = 100 }\nretry = false\n";
+    let gateway = Setup::new(format!("{config}{hedge}")).start();
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    let (mut one, _) = first.request();
+    let (mut two, _) = second.request();
+    // By now the tickets have come.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    one.send(ok("{\"from\":1}"));
+    assert_eq!(client.message().text(), "{\"from\":1}");
+    two.until_gone();
+    gateway.await_metric("ringway_hedges_total", &[("result", "lost")], 1);
+}

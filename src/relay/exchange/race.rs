@@ -1,9 +1,11 @@
 //! The same request on two connections: which has something to say first?
 
 use std::future::poll_fn;
+use std::task::Context;
 use std::task::Poll;
 
 use super::Exchange;
+use super::Interest;
 use super::Observer;
 use super::Wake;
 use crate::accept::incoming::Incoming;
@@ -11,19 +13,24 @@ use crate::llm::edit::Edit;
 use crate::record::Fault;
 use crate::relay::upload::Upload;
 use crate::upstream::Link;
+use crate::upstream::Word;
 
-/// Which of two connections has something to say.
+/// Which of two connections is to be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ahead {
-    /// That of the exchange.
+    /// That of the exchange, which has something to say.
     Link,
-    /// The other one.
+    /// The other one, which has something to say.
     Rival,
+    /// That of the exchange: the other one has ended without a word.
+    LinkAlone,
+    /// The other one: that of the exchange has ended without a word.
+    RivalAlone,
 }
 
 impl<O: Observer> Exchange<'_, O> {
     /// After [`super::Ended::HedgeDue`]: the request goes up this connection too, which `upload` has begun, and the first
-    /// of both that has something to say is to be run. Reads nothing from either.
+    /// of both that has something to say is to be run, or the one that is left. Reads nothing from either.
     ///
     /// # Errors
     /// Why neither is to be run any more.
@@ -37,19 +44,42 @@ impl<O: Observer> Exchange<'_, O> {
         let mut pace = self.begin(upload, false);
         async move {
             loop {
-                let interest = self.prepare(upload, &pace);
-                let wake = poll_fn(|cx| match rival.poll_readable(cx) {
-                    Poll::Ready(()) => Poll::Ready(None),
-                    Poll::Pending => self.poll(cx, interest).map(Some),
-                });
-                match wake.await {
-                    None => return Ok(Ahead::Rival),
-                    Some(Wake::LinkReadable) => return Ok(Ahead::Link),
-                    Some(wake) => self.step(wake, upload, request, edits, &mut pace)?,
+                let interest = Interest { link_readable: false, ..self.prepare(upload, &pace) };
+                match poll_fn(|cx| self.poll_race(rival, interest, cx)).await {
+                    Met::Ahead(ahead) => return Ok(ahead),
+                    Met::Wake(wake) => self.step(wake, upload, request, edits, &mut pace)?,
                 };
             }
         }
     }
+
+    fn poll_race(
+        &mut self,
+        rival: &mut Link,
+        interest: Interest,
+        cx: &mut Context<'_>,
+    ) -> Poll<Met> {
+        match self.poll_words(rival, cx) {
+            Poll::Ready(ahead) => Poll::Ready(Met::Ahead(ahead)),
+            Poll::Pending => self.poll(cx, interest).map(Met::Wake),
+        }
+    }
+
+    fn poll_words(&mut self, rival: &mut Link, cx: &mut Context<'_>) -> Poll<Ahead> {
+        match (rival.poll_word(cx), self.link.poll_word(cx)) {
+            (Poll::Ready(Word::Bytes), _) => Poll::Ready(Ahead::Rival),
+            (_, Poll::Ready(Word::Bytes)) => Poll::Ready(Ahead::Link),
+            (_, Poll::Ready(Word::End)) => Poll::Ready(Ahead::RivalAlone),
+            (Poll::Ready(Word::End), Poll::Pending) => Poll::Ready(Ahead::LinkAlone),
+            (Poll::Pending, Poll::Pending) => Poll::Pending,
+        }
+    }
+}
+
+/// What a wait ended with.
+enum Met {
+    Ahead(Ahead),
+    Wake(Wake),
 }
 
 #[cfg(test)]

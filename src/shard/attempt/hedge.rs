@@ -8,6 +8,7 @@ use crate::accept::incoming::Incoming;
 use crate::balance::budget;
 use crate::balance::hedge;
 use crate::balance::hedge::After;
+use crate::balance::verdict::Verdict;
 use crate::llm::features;
 use crate::record::Fault;
 use crate::record::counters::HedgeResult;
@@ -91,17 +92,22 @@ async fn connected<'w>(
     }
     let may_probe = request.with_head(|head| head.version == Version::Http11);
     let mut opening = std::pin::pin!(link::open(shard, endpoint, want.upstream, want.deadline));
-    poll_fn(|cx| {
-        if first.link.link().poll_readable(cx).is_ready() {
-            return Poll::Ready(Ok(None));
+    let opened = poll_fn(|cx| {
+        if first.link.link().poll_word(cx).is_ready() {
+            return Poll::Ready(None);
         }
         if waiting::is_gone(client, shard, may_probe, cx) {
-            return Poll::Ready(Err(Fault::ClientGone));
+            return Poll::Ready(Some(Err(Fault::ClientGone)));
         }
+        opening.as_mut().poll(cx).map(Some)
+    });
+    match opened.await {
+        None => Ok(None),
+        Some(Ok(link)) => Ok(Some(link)),
+        Some(Err(Fault::ClientGone)) => Err(Fault::ClientGone),
         // One that cannot be reached is no help, and no harm: the first may still answer.
-        opening.as_mut().poll(cx).map(|opened| Ok(opened.ok()))
-    })
-    .await
+        Some(Err(_)) => Ok(None),
+    }
 }
 
 /// The request goes up to the second endpoint; the attempt there, if it has something to say before the first one.
@@ -109,26 +115,43 @@ async fn second<'w>(
     attempts: &mut Attempts<'w>,
     way: &Way<'_>,
     first: &mut Attempt<'w>,
-    (endpoint, seat, mut link): (&'w Endpoint, Seat<'w>, InUse<'w>),
+    (endpoint, mut seat, mut link): (&'w Endpoint, Seat<'w>, InUse<'w>),
     (client, request, response): (&mut Client, &mut Incoming, &mut Response),
     entry: &Entry<'_>,
 ) -> Result<Option<Attempt<'w>>, Fault> {
     let began = clock::now();
     let Ok(upload) = way.upload(attempts, endpoint, link.link(), request, &entry.id()) else {
+        attempts.note(&mut seat, of_one_that_ended(&link));
         return Ok(None);
     };
     let is_reused = link.is_reused();
     let mut second = Attempt { endpoint, seat, link, upload, began };
-    attempts.deadlines.attempt = attempts.deadline_at(way, endpoint, began);
+    let until = attempts.deadline_at(way, endpoint, began);
+    let before = std::mem::replace(&mut attempts.deadlines.attempt, until);
     let name = way.plan.name_edit(&attempts.world.snapshot);
     let Attempt { link, upload, .. } = &mut second;
     let mut exchange = attempts.silent_exchange(client, link.link(), response);
     let ahead = exchange.race(upload, request, way.edits(&name), first.link.link()).await?;
-    if ahead == Ahead::Rival {
-        return Ok(None);
+    match ahead {
+        Ahead::Link => {}
+        Ahead::LinkAlone => attempts.note(&mut first.seat, of_one_that_ended(&first.link)),
+        Ahead::Rival => {
+            attempts.deadlines.attempt = before;
+            return Ok(None);
+        }
+        Ahead::RivalAlone => {
+            attempts.note(&mut second.seat, of_one_that_ended(&second.link));
+            attempts.deadlines.attempt = before;
+            return Ok(None);
+        }
     }
     attempts.was_reused = is_reused;
     Ok(Some(second))
+}
+
+/// What it says of an endpoint that a connection to it has ended without a word.
+fn of_one_that_ended(link: &InUse<'_>) -> Verdict {
+    if link.is_reused() { Verdict::Neutral } else { Verdict::Bad }
 }
 
 /// Whether one more request may be hedged, of those there are.

@@ -3,6 +3,7 @@
 use super::*;
 
 const HEDGE: &str = "hedge = { after_ms = 30, budget_percent = 100 }";
+const OPENS_AT_ONCE: &str = "breaker = { consecutive = 1, open_ms = 60000, open_max_ms = 60000 }";
 
 #[test]
 fn the_first_to_answer_wins_and_the_other_is_cancelled() {
@@ -98,4 +99,39 @@ fn a_client_that_leaves_cancels_both() {
     one.until_gone();
     two.until_gone();
     gateway.await_fault("client_gone");
+}
+
+/// A second endpoint that takes the request and then leaves is no help, and no harm either.
+#[test]
+fn a_second_one_that_ends_without_a_word_changes_nothing() {
+    let (first, second) = (Upstream::start(), Upstream::start());
+    let lines = format!("{HEDGE}\n{ONCE}");
+    let config = upstream_of(&[&first.url(), &second.url()], OPENS_AT_ONCE, &lines);
+    let gateway = Setup::new(config).start();
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    let (mut one, _) = first.request();
+    drop(second.request());
+    gateway.await_metric("ringway_hedges_total", &[("result", "lost")], 1);
+    // That is held against it: a request that was tried there alone would have failed.
+    gateway.await_metric("ringway_endpoint_state", &[("state", "open")], 1);
+    one.send(ok("{\"from\":1}"));
+    assert_eq!(client.message().text(), "{\"from\":1}");
+}
+
+#[test]
+fn nor_does_a_first_one_once_a_second_is_asked() {
+    let (first, second) = (Upstream::start(), Upstream::start());
+    let lines = format!("{HEDGE}\n{ONCE}");
+    let config = upstream_of(&[&first.url(), &second.url()], OPENS_AT_ONCE, &lines);
+    let gateway = Setup::new(config).start();
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    let (one, _) = first.request();
+    let (mut two, _) = second.request();
+    drop(one);
+    gateway.await_metric("ringway_hedges_total", &[("result", "won")], 1);
+    gateway.await_metric("ringway_endpoint_state", &[("state", "open")], 1);
+    two.send(ok("{\"from\":2}"));
+    assert_eq!(client.message().text(), "{\"from\":2}");
 }

@@ -12,6 +12,7 @@ use crate::relay::exchange::tests::ms;
 use crate::relay::exchange::tests::on_both_drivers;
 use crate::relay::upload::Upload;
 use crate::ring::clock;
+use crate::units::Moment;
 use crate::upstream::Link;
 
 async fn race(
@@ -25,8 +26,13 @@ async fn race(
 }
 
 #[test]
-fn the_first_of_two_that_answers_is_run() {
-    for winner in [Ahead::Link, Ahead::Rival] {
+fn the_first_of_two_that_answers_is_run_or_the_one_that_is_left() {
+    for (ahead, is_link) in [
+        (Ahead::Link, true),
+        (Ahead::LinkAlone, true),
+        (Ahead::Rival, false),
+        (Ahead::RivalAlone, false),
+    ] {
         on_both_drivers(move || async move {
             let mut asking = Asking::begin(Judged::Withhold, 3).await;
             asking.deadlines.hedge_at = clock::now();
@@ -34,21 +40,28 @@ fn the_first_of_two_that_answers_is_run() {
             let mut first_upload = asking.upload(&mut first);
             let ended = asking.run(&mut first, &mut first_upload).await;
             assert_eq!(ended, Ok(Ended::HedgeDue));
+            asking.deadlines.hedge_at = Moment::NEVER;
             let (mut second, second_far) = link().await;
             let mut second_upload = asking.upload(&mut second);
-            match winner {
-                Ahead::Link => answer(second_far, &[OK]),
-                Ahead::Rival => answer(first_far, &[OK]),
+            let (winner, loser) =
+                if is_link { (second_far, first_far) } else { (first_far, second_far) };
+            let (mut answering, mut silent) = (Some(winner), Some(loser));
+            match ahead {
+                Ahead::Link | Ahead::Rival => answer(answering.take().unwrap(), &[OK]),
+                Ahead::LinkAlone | Ahead::RivalAlone => drop(silent.take()),
             }
-            let ahead = race(&mut asking, &mut second, &mut second_upload, &mut first).await;
-            assert_eq!(ahead, Ok(winner));
+            let met = race(&mut asking, &mut second, &mut second_upload, &mut first).await;
+            assert_eq!(met, Ok(ahead));
             assert!(asking.is_intact() && asking.progress.first_byte.is_none());
-            let ended = match winner {
-                Ahead::Link => asking.run(&mut second, &mut second_upload).await,
-                Ahead::Rival => asking.run(&mut first, &mut first_upload).await,
+            answering.into_iter().for_each(|far| answer(far, &[OK]));
+            let ended = if is_link {
+                asking.run(&mut second, &mut second_upload).await
+            } else {
+                asking.run(&mut first, &mut first_upload).await
             };
             assert_eq!(ended, Ok(Ended::Done));
             asking.down("fine").await;
+            drop(silent);
         });
     }
 }
