@@ -132,6 +132,11 @@ impl<'s> Entry<'s> {
         self.record.slot = Some(slot);
     }
 
+    /// Of those that were asked at once, it is this one that may answer.
+    pub(super) fn answers(&mut self, slot: SlotId) {
+        self.record.slot = Some(slot);
+    }
+
     /// A second endpoint was asked beside the first.
     pub(super) fn hedged(&mut self) {
         self.record.hedged = true;

@@ -19,6 +19,7 @@ use crate::shard::attempt::Attempts;
 use crate::shard::attempt::InUse;
 use crate::shard::attempt::Way;
 use crate::shard::attempt::link;
+use crate::shard::attempt::next;
 use crate::shard::attempt::once::Attempt;
 use crate::shard::attempt::pick;
 use crate::shard::attempt::seat::Seat;
@@ -58,14 +59,13 @@ pub(super) async fn race<'w>(
     entry: &mut Entry<'_>,
 ) -> Result<Option<Attempt<'w>>, Fault> {
     let shard = attempts.shard;
-    if !may_spend(attempts) {
+    let Some((endpoint, mut seat)) = another(attempts, first) else {
         shard.page.add(HedgeResult::Denied, 1);
         return Ok(None);
-    }
-    let Some((endpoint, seat)) = another(attempts) else { return Ok(None) };
+    };
     entry.hedged();
     entry.attempted(endpoint.slot);
-    let ended = match connected(attempts, first, endpoint, client, request).await {
+    let ended = match connected(attempts, first, (endpoint, &mut seat), client, request).await {
         Ok(Some(link)) => {
             let met = (client, request, response);
             second(attempts, way, first, (endpoint, seat, link), met, entry).await
@@ -74,6 +74,9 @@ pub(super) async fn race<'w>(
         Err(fault) => Err(fault),
     };
     let has_won = matches!(ended, Ok(Some(_)));
+    if !has_won {
+        entry.answers(first.endpoint.slot);
+    }
     shard.page.add(if has_won { HedgeResult::Won } else { HedgeResult::Lost }, 1);
     ended
 }
@@ -82,7 +85,7 @@ pub(super) async fn race<'w>(
 async fn connected<'w>(
     attempts: &Attempts<'w>,
     first: &mut Attempt<'w>,
-    endpoint: &'w Endpoint,
+    (endpoint, seat): (&'w Endpoint, &mut Seat<'w>),
     client: &mut Client,
     request: &Incoming,
 ) -> Result<Option<InUse<'w>>, Fault> {
@@ -106,7 +109,10 @@ async fn connected<'w>(
         Some(Ok(link)) => Ok(Some(link)),
         Some(Err(Fault::ClientGone)) => Err(Fault::ClientGone),
         // One that cannot be reached is no help, and no harm: the first may still answer.
-        Some(Err(_)) => Ok(None),
+        Some(Err(fault)) => {
+            attempts.note(seat, next::verdict(&Err(fault), 0, false));
+            Ok(None)
+        }
     }
 }
 
@@ -167,11 +173,16 @@ pub(super) const fn budget(rule: &hedge::Rule) -> budget::Rule {
     budget::Rule { percent: rule.budget_percent, min_per_second: 0 }
 }
 
-/// A seat at an endpoint that was not tried yet.
-fn another<'w>(attempts: &mut Attempts<'w>) -> Option<(&'w Endpoint, Seat<'w>)> {
+/// A seat at an endpoint that was not tried yet, if there is one, and one more request may be hedged.
+fn another<'w>(
+    attempts: &mut Attempts<'w>,
+    first: &Attempt<'w>,
+) -> Option<(&'w Endpoint, Seat<'w>)> {
     let (shard, wish) = (attempts.shard, attempts.wish());
-    if !pick::has_untried(shard, wish, attempts.tried) {
+    if !pick::has_untried(shard, wish, attempts.tried) || !may_spend(attempts) {
         return None;
     }
-    pick::pick(shard, wish, &mut attempts.tried).ok()
+    let picked = pick::pick(shard, wish, &mut attempts.tried).ok();
+    // Another shard may have been quicker: then it is the first one's turn again.
+    picked.filter(|(endpoint, _)| endpoint.slot != first.endpoint.slot)
 }

@@ -107,7 +107,8 @@ fn a_second_one_that_ends_without_a_word_changes_nothing() {
     let (first, second) = (Upstream::start(), Upstream::start());
     let lines = format!("{HEDGE}\n{ONCE}");
     let config = upstream_of(&[&first.url(), &second.url()], OPENS_AT_ONCE, &lines);
-    let gateway = Setup::new(config).start();
+    let log = "[access_log]\npath = \"stdout\"\n\n";
+    let gateway = Setup::new(format!("{log}{config}")).start();
     let mut client = gateway.client();
     client.send(chat("m", ""));
     let (mut one, _) = first.request();
@@ -117,6 +118,7 @@ fn a_second_one_that_ends_without_a_word_changes_nothing() {
     gateway.await_metric("ringway_endpoint_state", &[("state", "open")], 1);
     one.send(ok("{\"from\":1}"));
     assert_eq!(client.message().text(), "{\"from\":1}");
+    gateway.await_log(&format!("\"endpoint\":\"{}\"", first.url()));
 }
 
 #[test]
@@ -134,4 +136,29 @@ fn nor_does_a_first_one_once_a_second_is_asked() {
     gateway.await_metric("ringway_endpoint_state", &[("state", "open")], 1);
     two.send(ok("{\"from\":2}"));
     assert_eq!(client.message().text(), "{\"from\":2}");
+}
+
+#[test]
+fn a_second_one_that_cannot_be_reached_is_left_alone_from_then_on() {
+    let first = Upstream::start();
+    let config = upstream_of(&[&first.url(), "http://127.0.0.1:1"], OPENS_AT_ONCE, HEDGE);
+    let gateway = Setup::new(config).start();
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    let (mut server, _) = first.request();
+    gateway.await_metric("ringway_endpoint_state", &[("state", "open")], 1);
+    server.send(ok("{}"));
+    assert_eq!(client.message().status(), 200);
+}
+
+#[test]
+fn a_hedge_is_denied_where_nobody_else_is_there() {
+    let only = Upstream::start();
+    let gateway = Setup::new(upstream_of(&[&only.url()], "", HEDGE)).start();
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    let (mut server, _) = only.request();
+    gateway.await_metric("ringway_hedges_total", &[("result", "denied")], 1);
+    server.send(ok("{}"));
+    assert_eq!(client.message().status(), 200);
 }
