@@ -12,9 +12,7 @@ use std::rc::Rc;
 use std::sync::Barrier;
 use std::sync::OnceLock;
 use std::sync::mpsc;
-use std::task::Context;
 use std::task::Poll;
-use std::task::Waker;
 use std::time::Duration;
 
 use crate::accept;
@@ -53,6 +51,7 @@ use crate::sys::socket;
 use crate::units::Moment;
 use crate::units::ShardId;
 use crate::units::SlotId;
+use crate::upstream::Link;
 use crate::wire::buffer::Buffers;
 
 /// All that a shard is given before its thread starts.
@@ -358,13 +357,7 @@ fn tick(shard: &Shard) {
         own.unix_offset_ms = unix_ms.saturating_sub(now.as_nanos() / 1_000_000);
         let world = own.world.clone();
         let limits = |slot: SlotId| *world.as_ref()?.pools.get(slot.index())?;
-        let mut cx = Context::from_waker(Waker::noop());
-        own.pool.sweep(
-            now,
-            limits,
-            |link| link.is_quiet(&mut cx),
-            |_, reason| shard.note_retired(reason),
-        );
+        own.pool.sweep(now, limits, Link::is_quiet, |_, reason| shard.note_retired(reason));
         shard.page.set(ShardCounter::PoolIdle, own.pool.idle() as u64);
     });
     shard.page.set(ShardCounter::HeldBytes, accept::held_bytes(&shard.buffers) as u64);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::accept::client::Client;
 use crate::accept::client::Received;
 use crate::accept::incoming::CONTINUE;
+use crate::accept::incoming::Incoming;
 use crate::admission;
 use crate::admission::queue::Line;
 use crate::admission::queue::Priority;
@@ -243,6 +244,34 @@ pub(super) async fn turn(
         timer.set(wake_at);
         if timer.poll_due(cx).is_ready() {
             cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Does this work to its end, unless the client leaves before.
+pub(super) async fn unless_gone<T>(
+    client: &mut Client,
+    shard: &Shard,
+    request: &Incoming,
+    work: impl Future<Output = T>,
+) -> Result<T, Gone> {
+    let may_probe = request.with_head(|head| head.version == Version::Http11);
+    let mut work = std::pin::pin!(work);
+    let timer = Timer::new();
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Ok(done));
+        }
+        if is_gone(client, shard, may_probe, cx) {
+            return Poll::Ready(Err(Gone));
+        }
+        if client.is_half_closed() {
+            timer.set(clock::now().after(HALF_CLOSED_LOOK));
+            if timer.poll_due(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
         }
         Poll::Pending
     })

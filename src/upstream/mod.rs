@@ -3,6 +3,7 @@
 use std::io;
 use std::task::Context;
 use std::task::Poll;
+use std::task::Waker;
 
 use crate::ring::stream::Stream;
 use crate::units::Moment;
@@ -128,8 +129,8 @@ impl Link {
     /// Whether nothing has arrived since the last response: the endpoint neither closed the connection nor
     /// sent bytes that nobody asked for. It knows of what came before the last turn, if it was asked once before that: the
     /// wait this arms is the one it looks at next, and the one the next response is waited for with.
-    pub fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
-        self.poll_word(cx).is_pending()
+    pub fn is_quiet(&mut self) -> bool {
+        self.poll_word(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// Sets the deadline that [`Self::poll_deadline`] waits for; it moves at the cost of a store.

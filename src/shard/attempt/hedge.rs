@@ -27,7 +27,6 @@ use crate::shard::entry::Entry;
 use crate::shard::waiting;
 use crate::snapshot::Endpoint;
 use crate::units::Moment;
-use crate::wire::head::Version;
 
 /// When a second endpoint is asked as well; [`Moment::NEVER`]: not at all.
 pub(super) fn begins_at(
@@ -90,26 +89,22 @@ async fn connected<'w>(
     request: &Incoming,
 ) -> Result<Option<InUse<'w>>, Fault> {
     let (shard, want) = (attempts.shard, attempts.want(endpoint, clock::now()));
-    if let Some(link) = poll_fn(|cx| Poll::Ready(link::pooled(shard, want, cx))).await {
+    if let Some(link) = link::pooled(shard, want) {
         return Ok(Some(link));
     }
-    let may_probe = request.with_head(|head| head.version == Version::Http11);
     let mut opening = std::pin::pin!(link::open(shard, endpoint, want.upstream, want.deadline));
     let opened = poll_fn(|cx| {
         if first.link.link().poll_word(cx).is_ready() {
             return Poll::Ready(None);
         }
-        if waiting::is_gone(client, shard, may_probe, cx) {
-            return Poll::Ready(Some(Err(Fault::ClientGone)));
-        }
         opening.as_mut().poll(cx).map(Some)
     });
-    match opened.await {
-        None => Ok(None),
-        Some(Ok(link)) => Ok(Some(link)),
-        Some(Err(Fault::ClientGone)) => Err(Fault::ClientGone),
+    match waiting::unless_gone(client, shard, request, opened).await {
+        Err(waiting::Gone) => Err(Fault::ClientGone),
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(link))) => Ok(Some(link)),
         // One that cannot be reached is no help, and no harm: the first may still answer.
-        Some(Err(fault)) => {
+        Ok(Some(Err(fault))) => {
             attempts.note(seat, next::verdict(&Err(fault), 0, false));
             Ok(None)
         }

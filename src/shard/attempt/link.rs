@@ -1,13 +1,9 @@
 //! A connection for one attempt: the one used last that is still good, or a fresh one; given back or closed.
 
-use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Waker;
 
 use crate::accept::client::Client;
-use crate::accept::client::Received;
+use crate::accept::incoming::Incoming;
 use crate::record::Fault;
 use crate::record::counters::Retirement;
 use crate::record::counters::ShardCounter;
@@ -16,6 +12,7 @@ use crate::ring::stream::Dial;
 use crate::shard::Shard;
 use crate::shard::World;
 use crate::shard::entry::Entry;
+use crate::shard::waiting;
 use crate::snapshot::Endpoint;
 use crate::snapshot::Upstream;
 use crate::units::Moment;
@@ -37,38 +34,18 @@ pub(super) struct Want<'w> {
     pub(super) is_fresh: bool,
 }
 
-/// A connection to the endpoint.
-pub(super) async fn connection<'s>(
-    shard: &'s Shard,
-    want: Want<'_>,
-    client: &mut Client,
-    entry: &mut Entry<'_>,
-) -> Result<InUse<'s>, Fault> {
-    if !want.is_fresh
-        && let Some(link) = poll_fn(|cx| Poll::Ready(pooled(shard, want, cx))).await
-    {
-        return Ok(link);
-    }
-    let began = clock::now();
-    // Boxed: a connection is opened rarely, and an open stream must not pay for the room it takes.
-    let link = Box::pin(open_while_wanted(shard, want, client)).await?;
-    entry.connected(began);
-    Ok(link)
-}
-
 /// The connection used last on which nothing has happened since.
-pub(super) fn pooled<'s>(
-    shard: &'s Shard,
-    want: Want<'_>,
-    cx: &mut Context<'_>,
-) -> Option<InUse<'s>> {
+pub(super) fn pooled<'s>(shard: &'s Shard, want: Want<'_>) -> Option<InUse<'s>> {
+    if want.is_fresh {
+        return None;
+    }
     let (slot, limits) = (want.endpoint.slot, World::pool_limits(want.upstream));
     loop {
         let mut link = shard.state.with(|own| {
             let retire = |_, reason| shard.note_retired(reason);
             own.pool.take(slot, limits, clock::recent(), retire)
         })?;
-        if link.is_quiet(cx) {
+        if link.is_quiet() {
             shard.page.add(ShardCounter::PoolReused, 1);
             link.is_reused = true;
             return Some(InUse::new(Place::taken(shard, slot), link));
@@ -78,26 +55,20 @@ pub(super) fn pooled<'s>(
     }
 }
 
-/// Opens a connection, unless the client leaves first.
-async fn open_while_wanted<'s>(
+/// Opens a connection, unless the client leaves before.
+pub(super) async fn opened<'s>(
     shard: &'s Shard,
     want: Want<'_>,
     client: &mut Client,
+    request: &Incoming,
+    entry: &mut Entry<'_>,
 ) -> Result<InUse<'s>, Fault> {
-    let mut opening = std::pin::pin!(open(shard, want.endpoint, want.upstream, want.deadline));
-    poll_fn(|cx| {
-        if let Poll::Ready(opened) = opening.as_mut().poll(cx) {
-            return Poll::Ready(opened);
-        }
-        if client.poll_input(cx).is_ready() {
-            if client.receive(&shard.buffers) == Received::Gone {
-                return Poll::Ready(Err(Fault::ClientGone));
-            }
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
-    })
-    .await
+    let began = clock::now();
+    let opening = open(shard, want.endpoint, want.upstream, want.deadline);
+    let opened = waiting::unless_gone(client, shard, request, opening).await;
+    let link = opened.unwrap_or(Err(Fault::ClientGone))?;
+    entry.connected(began);
+    Ok(link)
 }
 
 /// Opens a connection.
@@ -185,7 +156,7 @@ impl<'s> InUse<'s> {
         let Some(mut link) = self.link.take() else { return };
         // The wait that this begins is what tells, when it is taken again, whether something has happened meanwhile: one
         // that only began then would know nothing before the end of the turn.
-        if !link.is_quiet(&mut Context::from_waker(Waker::noop())) {
+        if !link.is_quiet() {
             self.place.fate = Retirement::Stale;
             self.link = Some(link);
             return;

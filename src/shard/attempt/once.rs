@@ -100,7 +100,11 @@ async fn begin<'w>(
     entry.attempted(endpoint.slot);
     let began = clock::now();
     let want = attempts.want(endpoint, began);
-    let link = link::connection(attempts.shard, want, client, entry).await;
+    let link = match link::pooled(attempts.shard, want) {
+        Some(link) => Ok(link),
+        // Boxed: a connection is opened rarely, and an open stream must not pay for the room it takes.
+        None => Box::pin(link::opened(attempts.shard, want, client, request, entry)).await,
+    };
     let begun = link.and_then(|mut link| {
         attempts.was_reused = link.is_reused();
         let upload = way.upload(attempts, endpoint, link.link(), request, &entry.id())?;

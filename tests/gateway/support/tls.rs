@@ -216,11 +216,16 @@ impl Terminal {
 
     /// The next connection, after its handshake and with its session tickets.
     pub(crate) fn session(&self) -> Secured {
-        let (stream, _) = self.listener.accept().expect("the gateway connects");
+        let stream = self.connection();
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         let tls = shake(&self.config, &stream).expect("a handshake");
         Secured { tls, stream, records: Vec::new() }
+    }
+
+    /// The next connection, on which nobody has shaken hands.
+    pub(crate) fn connection(&self) -> TcpStream {
+        self.listener.accept().expect("the gateway connects").0
     }
 
     /// The next connection and the request on it.
