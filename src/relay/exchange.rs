@@ -175,7 +175,7 @@ impl<O: Observer> Exchange<'_, O> {
         let has_backlog = self.client.has_backlog();
         Interest {
             link_readable: !has_backlog,
-            link_writable: upload.may_go_on() || self.link.has_unsent(),
+            link_writable: upload.waits_for_room(self.link),
             client_drained: has_backlog,
         }
     }

@@ -84,6 +84,12 @@ impl Upload {
         !self.is_complete && !self.is_given_up
     }
 
+    /// Whether something waits for room on the connection, be it what TLS has to say beside this.
+    #[must_use]
+    pub fn waits_for_room(&self, link: &Link) -> bool {
+        !self.is_given_up && (!self.is_complete || link.has_unsent())
+    }
+
     /// Sends no more: the endpoint does not take it. The upload will never be complete.
     pub fn give_up(&mut self, buffers: &Buffers) {
         self.is_given_up = true;

@@ -14,6 +14,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::Duration;
 
 use rcgen::BasicConstraints;
 use rcgen::CertificateParams;
@@ -301,5 +302,15 @@ impl Secured {
     pub(crate) fn send(&mut self) {
         self.stream.write_all(&self.records).expect("the other side reads");
         self.records.clear();
+    }
+    /// Sends as much of what was put as is taken at present.
+    pub(crate) fn send_what_is_taken(&mut self) {
+        self.stream.set_write_timeout(Some(Duration::from_millis(300))).expect("a socket");
+        self.stream.write_all(&self.records).ok();
+    }
+
+    /// Ends the connection so that the other side sees a reset.
+    pub(crate) fn reset(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("a socket");
     }
 }

@@ -145,3 +145,29 @@ fn a_client_that_leaves_during_a_handshake() {
     gateway.await_fault("client_gone");
     Connection::new(server).until_gone();
 }
+
+/// A server that answers before it has the whole request and then cuts the connection, to a client that reads slowly: there
+/// is nothing left to send, and nothing to do before the client reads.
+#[test]
+fn what_is_not_taken_any_more_is_not_tried_again_and_again() {
+    let (terminal, gateway, _roots) = terminal("");
+    let mut client = gateway.client();
+    client.narrow();
+    client.send(post(
+        "/v1/chat/completions",
+        &format!("{{\"model\":\"m\",\"x\":\"{}\"}}", "x".repeat(9_000_000)),
+    ));
+    let mut server = terminal.session();
+    let part = "y".repeat(16 << 10);
+    server.put("HTTP/1.1 200 OK\r\n\r\n");
+    for _ in 0..600 {
+        server.put(&part);
+    }
+    server.send_what_is_taken();
+    server.reset();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let before = gateway.metric("ringway_shard_turns_total", &[]);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let turns = gateway.metric("ringway_shard_turns_total", &[]) - before;
+    assert!(turns < 500, "{turns}");
+}
