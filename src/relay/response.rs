@@ -311,11 +311,13 @@ impl Response {
     }
 
     /// Appends what tells the client that the response broke off, and says whether there is such a thing: only a
-    /// stream of events has a place for it. Everything else must be cut.
+    /// stream of events has a place for it. Everything else must be cut. A stream in chunks ends with that as one that was
+    /// not broken off, and another response may follow.
     pub fn feed_fault(&mut self, fault: Fault, buffers: &Buffers, out: &mut Vec<u8>) -> bool {
         buffers.release(&mut self.held);
-        self.is_client_reusable = false;
+        self.is_reusable = false;
         if !self.is_events() || self.is_early() || self.is_done || !self.is_at_boundary() {
+            self.is_client_reusable = false;
             return false;
         }
         if !self.has_said_done {
@@ -328,6 +330,7 @@ impl Response {
         }
         if self.frame == Frame::Chunks {
             out.extend_from_slice(encode::LAST_CHUNK);
+            self.is_done = true;
         }
         true
     }

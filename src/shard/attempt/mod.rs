@@ -207,7 +207,11 @@ impl<'w> Attempts<'w> {
         });
         let sent = client.send_all(last.filled(), self.shard.write_deadline()).await;
         self.shard.buffers.release(&mut last);
-        if is_told && sent.is_ok() { Fate::Linger } else { Fate::Cut }
+        match sent {
+            Ok(()) if is_told && response.is_client_reusable() => Fate::KeepAlive,
+            Ok(()) if is_told => Fate::Linger,
+            _ => Fate::Cut,
+        }
     }
 
     /// When the request had arrived, if the client is to be told where its time went.

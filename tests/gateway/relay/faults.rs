@@ -93,10 +93,51 @@ fn a_stream_that_dies_ends_with_an_error_event_and_without_done() {
         assert_eq!(event["error"]["code"], "upstream_error");
         assert_eq!(event["error"]["type"], "server_error");
         assert!(!rest.contains("[DONE]") && !rest.contains("half"), "{rest}");
-        client.must_close();
+        // Its connection is as good as before.
+        client.send(get("/v1/models"));
+        assert_eq!(client.message().status(), 200);
     }
     gateway.await_metric("ringway_faults_total", &[("fault", "upstream_truncated")], 2);
     gateway.await_metric("ringway_streams_open", &[], 0);
+}
+
+/// What a client has asked meanwhile is answered, whatever has become of the stream before it.
+#[test]
+fn a_stream_that_dies_takes_no_pipelined_request_with_it() {
+    let upstream = Upstream::start();
+    let gateway = Setup::one(&upstream.url(), "").start();
+    let mut client = gateway.client();
+    client.send([chat("m", ",\"stream\":true"), chat("m", "")].concat());
+    let (mut server, _) = upstream.request();
+    server.send(EVENTS);
+    server.send(chunk("data: one\n\n"));
+    client.head();
+    client.await_content("data: one\n\n");
+    drop(server);
+    assert!(client.chunk().expect("an event").starts_with(b"data: {\"error\""));
+    assert_eq!(client.chunk(), None);
+    let (mut server, _) = upstream.request();
+    server.send(ok("{}"));
+    assert_eq!(client.message().text(), "{}");
+}
+
+#[test]
+fn a_client_that_keeps_nothing_open_is_told_and_left() {
+    let upstream = Upstream::start();
+    let gateway = Setup::one(&upstream.url(), "").start();
+    let closing =
+        chat("m", ",\"stream\":true").replace("\r\nhost", "\r\nconnection: close\r\nhost");
+    for request in [closing.clone(), closing.replace("HTTP/1.1", "HTTP/1.0")] {
+        let mut client = gateway.client();
+        client.send(request);
+        let (mut server, _) = upstream.request();
+        server.send(EVENTS);
+        server.send(chunk("data: one\n\n"));
+        client.head();
+        drop(server);
+        let rest = String::from_utf8(client.rest().expect("an orderly end")).expect("UTF-8");
+        assert!(rest.contains("data: {\"error\"") && !rest.contains("[DONE]"), "{rest}");
+    }
 }
 
 #[test]
