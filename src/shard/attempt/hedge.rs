@@ -128,23 +128,34 @@ async fn second<'w>(
     let is_reused = link.is_reused();
     let mut second = Attempt { endpoint, seat, link, upload, began };
     let until = attempts.deadline_at(way, endpoint, began);
-    let before = std::mem::replace(&mut attempts.deadlines.attempt, until);
+    let before = attempts.deadlines.attempt;
+    // Neither takes from the time of the other.
+    attempts.deadlines.attempt = before.max(until);
     let name = way.plan.name_edit(&attempts.world.snapshot);
     let Attempt { link, upload, .. } = &mut second;
     let mut exchange = attempts.silent_exchange(client, link.link(), response);
-    let ahead = exchange.race(upload, request, way.edits(&name), first.link.link()).await?;
-    match ahead {
-        Ahead::Link => {}
-        Ahead::LinkAlone => attempts.note(&mut first.seat, of_one_that_ended(&first.link)),
-        Ahead::Rival => {
-            attempts.deadlines.attempt = before;
-            return Ok(None);
+    let ahead = exchange.race(upload, request, way.edits(&name), first.link.link()).await;
+    let has_won = match ahead {
+        Ok(Ahead::Link) => true,
+        Ok(Ahead::LinkAlone) => {
+            attempts.note(&mut first.seat, of_one_that_ended(&first.link));
+            true
         }
-        Ahead::RivalAlone => {
+        Ok(Ahead::Rival) => false,
+        Ok(Ahead::RivalAlone) => {
             attempts.note(&mut second.seat, of_one_that_ended(&second.link));
-            attempts.deadlines.attempt = before;
-            return Ok(None);
+            false
         }
+        Err(fault) => {
+            if fault == Fault::AttemptTimedOut {
+                attempts.note(&mut second.seat, Verdict::Bad);
+            }
+            return Err(fault);
+        }
+    };
+    attempts.deadlines.attempt = if has_won { until } else { before };
+    if !has_won {
+        return Ok(None);
     }
     attempts.was_reused = is_reused;
     Ok(Some(second))

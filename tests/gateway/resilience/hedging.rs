@@ -162,3 +162,36 @@ fn a_hedge_is_denied_where_nobody_else_is_there() {
     server.send(ok("{}"));
     assert_eq!(client.message().status(), 200);
 }
+
+/// An endpoint that is usually quick may not take long; the one that was asked first may, although both are asked now.
+#[test]
+fn a_second_one_does_not_shorten_the_time_of_the_first() {
+    let (first, second) = (Upstream::start(), Upstream::start());
+    let adaptive =
+        "deadlines = { adaptive = { factor = 2.0, min_ms = 50, max_ms = 20000, samples_min = 1 } }";
+    let lines = format!("{HEDGE}\n{ONCE}");
+    let config = upstream_of(&[&first.url(), &second.url()], adaptive, &lines);
+    let gateway = Setup::new(config).start();
+    let stream = chat("m", ",\"stream\":true");
+    let said = [EVENTS.as_bytes(), &chunk("data: [DONE]\n\n"), b"0\r\n\r\n"].concat();
+    // The second one is quick, and that is known of it.
+    let mut client = gateway.client();
+    client.send(&stream);
+    let (mut one, _) = first.request();
+    let (mut two, _) = second.request();
+    two.send(&said);
+    assert_eq!(client.message().status(), 200);
+    one.until_gone();
+    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    client.send(&stream);
+    two.message();
+    two.send(&said);
+    assert_eq!(client.message().status(), 200);
+    // Now it is not, and nor is the first.
+    client.send(&stream);
+    let (mut one, _) = first.request();
+    two.message();
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    one.send(&said);
+    assert_eq!(client.message().status(), 200);
+}
