@@ -321,6 +321,8 @@ fn governed() -> admission::Table {
             limits: limits(0, Scope::Tenant),
             model_limits: Box::default(),
             priority: Priority::Normal,
+            resume: None,
+            throttle: None,
             when_full: None,
         }],
         models: vec![ModelPolicy {

@@ -6,6 +6,12 @@ use std::hint::black_box;
 
 use harness::Harness;
 use ringway::llm::dialect::Dialect;
+use ringway::llm::dialect::Operation;
+use ringway::llm::stream::Format;
+use ringway::llm::stream::Reader;
+use ringway::llm::stream::translate;
+use ringway::llm::stream::translate::Translator;
+use ringway::llm::usage::Meter;
 use ringway::record::RequestId;
 use ringway::relay::onward;
 use ringway::relay::onward::Onward;
@@ -21,6 +27,7 @@ use ringway::wire::http1::parse;
 use ringway::wire::http1::parse::HeadSearch;
 use ringway::wire::http1::parse::Slots;
 use ringway::wire::sse::Scanner;
+use ringway::wire::sse::origin::with_id;
 
 const CURL: &[u8] = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\
 User-Agent: curl/8.5.0\r\nAccept: */*\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n";
@@ -42,10 +49,19 @@ Content-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n
 const EVENT: &[u8] = b"data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\
 \"model\":\"demo\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" token\"}}]}\n\n";
 
+/// The same from servers that say at each event that they have no usage to say yet.
+const EVENT_OF_NO_USAGE: &[u8] = b"data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\
+\"model\":\"demo\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" token\"}}],\"usage\":null}\n\n";
+
+const EVENT_OF_USAGE: &[u8] = b"data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\
+\"model\":\"demo\",\"choices\":[],\"usage\":{\"prompt_tokens\":19,\"completion_tokens\":10,\"total_tokens\":29}}\n\n";
+
 fn main() {
     let mut harness = Harness::from_args();
     heads(&mut harness);
     bodies(&mut harness);
+    meters(&mut harness);
+    streams(&mut harness);
     relayed(&mut harness);
     harness.finish();
 }
@@ -80,6 +96,7 @@ fn heads(harness: &mut Harness) {
         is_edited: false,
         is_stream: false,
         meters_usage: false,
+        last_event_id: b"",
         body_bytes: 500,
     };
     harness.run("encode: the SDK's head, onward", || {
@@ -129,6 +146,49 @@ fn decode(body: &mut Body, bytes: &[u8]) {
     }
 }
 
+/// How many tokens it was, read as it passes.
+fn meters(harness: &mut Harness) {
+    let mut meter = Meter::default();
+    for (name, event) in [
+        ("one event of 139 bytes", EVENT),
+        ("one event, its usage null", EVENT_OF_NO_USAGE),
+        ("one event of usage", EVENT_OF_USAGE),
+    ] {
+        harness.run(&format!("meter: {name}"), || meter.feed_events(black_box(event)));
+    }
+    let (first, second) = EVENT.split_at(EVENT.len() / 2);
+    harness.run("meter: one event in two reads", || {
+        meter.feed_events(black_box(first));
+        meter.feed_events(black_box(second));
+    });
+    let many = EVENT.repeat(400);
+    harness.run("meter: 400 events, 56 KB", || meter.feed_events(black_box(&many)));
+    black_box(meter.usage());
+}
+
+/// Events as pieces of a model's stream.
+fn streams(harness: &mut Harness) {
+    let mut out = Vec::with_capacity(4 << 10);
+    let id = b"0001000102030405060708090a0b0c0d0e0f.1234567";
+    harness.run("stream: an id put into one event", || {
+        out.clear();
+        with_id(black_box(EVENT), id, &mut out);
+    });
+    let mut reader = Reader::new(Format::OpenAi);
+    harness.run("stream: one event read", || {
+        reader.read(black_box(EVENT), &mut |event| drop(black_box(event)));
+    });
+    let asked =
+        translate::Asked { operation: Operation::Chat, is_stream: true, includes_usage: true };
+    let mut translator = Translator::new(Format::Ollama, asked, "demo", &[b'0'; 32], 0);
+    let line = b"{\"model\":\"demo\",\"created_at\":\"2026-11-22T12:00:00.000000Z\",\
+        \"message\":{\"role\":\"assistant\",\"content\":\" token\"},\"done\":false}\n";
+    harness.run("stream: one line of Ollama's translated", || {
+        out.clear();
+        translator.feed(black_box(line), &mut out).expect("it is well formed");
+    });
+}
+
 /// What a response does with bytes between the two sockets.
 fn relayed(harness: &mut Harness) {
     let buffers = Buffers::default();
@@ -143,6 +203,7 @@ fn relayed(harness: &mut Harness) {
         meters_usage: false,
         keeps_events: false,
         drops_usage_event: false,
+        may_open: false,
         holds_errors: false,
     };
     let whole = [ANSWER, &[b'x'; 1024]].concat();

@@ -29,6 +29,8 @@ pub struct Knobs {
     pub requests_max: u64,
     /// Memory that each shard holds for bodies and for responses that wait for their clients, in bytes.
     pub held_bytes_max: u64,
+    /// Memory in which each shard keeps streams for clients that may come back, in bytes; 0: no stream can be resumed.
+    pub replay_bytes: usize,
     /// Requests of each shard that wait for their turn at a limit.
     pub queue_max: u64,
     /// Longest nap of a busy shard before it waits for events, in microseconds; 0: never.
@@ -55,6 +57,9 @@ const HELD_BYTES_MIN: u64 = 64 << 10;
 /// A machine with little memory is better served by a shard that swaps than by one that refuses.
 const HELD_BYTES_DEFAULT_MIN: u64 = 64 << 20;
 const HELD_BYTES_MAX: u64 = 1 << 40;
+/// What is kept for clients that may come back is not to be felt where none does.
+const REPLAY_MIB_DEFAULT: RangeInclusive<u64> = 8..=256;
+const REPLAY_MIB_MAX: u64 = 64 << 10;
 const WAKE_US_DEFAULT: u32 = 300;
 const WAKE_US_MAX: u32 = 2_000;
 const SOCKET_KIB_DEFAULT: u64 = 256;
@@ -95,6 +100,8 @@ impl Knobs {
         let requests_max = number("RINGWAY_REQUESTS_MAX", 0, 1..=REQUESTS_MAX);
         let held_bytes_max = number("RINGWAY_HELD_BYTES_MAX", 0, HELD_BYTES_MIN..=HELD_BYTES_MAX);
         let queue_max = number("RINGWAY_QUEUE_MAX", 0, 1..=REQUESTS_MAX);
+        // Zero has a meaning here: as the machine has it is what no number says.
+        let replay_mib = number("RINGWAY_REPLAY_MIB", u64::MAX, 0..=REPLAY_MIB_MAX);
         let is_legacy_forced = match get("RINGWAY_DRIVER").as_deref() {
             None | Some("io_uring") => false,
             Some("epoll") => true,
@@ -121,24 +128,30 @@ impl Knobs {
             requests_max,
             held_bytes_max,
             queue_max,
+            replay_bytes: 0,
             wake_us: u32::try_from(wake_us).unwrap_or(WAKE_US_DEFAULT),
             socket_bytes: u32::try_from(socket_kib * 1024).unwrap_or(0),
             drain: Duration::from_secs(drain),
             is_legacy_forced,
             shards,
         }
-        .with_caps_of(machine))
+        .with_caps_of(machine, Some(replay_mib).filter(|mib| *mib <= REPLAY_MIB_MAX)))
     }
 
     /// With the caps that are not set taken from the machine: a shard's part of half its memory in requests, and of a
-    /// quarter in what it holds for them. No more requests than connections can be in flight.
-    fn with_caps_of(mut self, machine: &Machine) -> Self {
+    /// quarter in what it holds for them, and a sixteenth in streams that may be resumed. No more requests than connections
+    /// can be in flight.
+    fn with_caps_of(mut self, machine: &Machine, replay_mib: Option<u64>) -> Self {
         let memory = machine.memory_bytes / self.shards.len().max(1) as u64;
         let or = |set: u64, default: u64| if set == 0 { default } else { set };
         let requests = (memory / 2 / REQUEST_BYTES).min(self.connections_max()).max(64);
         self.requests_max = or(self.requests_max, requests);
         self.held_bytes_max = or(self.held_bytes_max, (memory / 4).max(HELD_BYTES_DEFAULT_MIN));
         self.queue_max = or(self.queue_max, (self.requests_max / 4).max(16));
+        let (least, most) = REPLAY_MIB_DEFAULT.into_inner();
+        let replay_mib =
+            replay_mib.unwrap_or_else(|| (memory >> 20).div_euclid(16).clamp(least, most));
+        self.replay_bytes = usize::try_from(replay_mib << 20).unwrap_or(usize::MAX);
         self
     }
 
@@ -203,6 +216,7 @@ mod tests {
         assert_eq!(knobs.requests_max, knobs.connections_max());
         assert_eq!(knobs.held_bytes_max, 1 << 30);
         assert_eq!(knobs.queue_max, knobs.requests_max / 4);
+        assert_eq!(knobs.replay_bytes, 256 << 20);
     }
 
     #[test]
@@ -211,6 +225,7 @@ mod tests {
         let knobs = Knobs::read(|_| None, &small).unwrap();
         assert_eq!(knobs.requests_max, 8_192);
         assert_eq!(knobs.held_bytes_max, 64 << 20);
+        assert_eq!(knobs.replay_bytes, 16 << 20);
         let knobs = read(&[
             ("RINGWAY_REQUESTS_MAX", "7"),
             ("RINGWAY_HELD_BYTES_MAX", "65536"),
@@ -220,6 +235,27 @@ mod tests {
         assert_eq!((knobs.requests_max, knobs.held_bytes_max, knobs.queue_max), (7, 65_536, 3));
         let errors = read(&[("RINGWAY_REQUESTS_MAX", "0"), ("RINGWAY_HELD_BYTES_MAX", "1")]);
         assert_eq!(errors.unwrap_err().len(), 2);
+    }
+
+    #[test]
+    fn streams_are_kept_in_memory_of_their_own() {
+        let replay = |memory_bytes, shards: &str, set: Option<&str>| {
+            let get = |name: &str| match name {
+                "RINGWAY_SHARDS" => Some(shards.to_owned()),
+                "RINGWAY_REPLAY_MIB" => set.map(str::to_owned),
+                _ => None,
+            };
+            Knobs::read(get, &Machine { memory_bytes, ..machine() }).map(|knobs| knobs.replay_bytes)
+        };
+        let (mib, gib) = (1 << 20, 1 << 30);
+        assert_eq!(replay(2 * gib, "2", None), Ok(64 << 20), "a sixteenth of its part");
+        assert_eq!(replay(64 * mib, "2", None), Ok(8 << 20), "little memory");
+        assert_eq!(replay(64 * gib, "2", None), Ok(256 << 20), "much of it");
+        assert_eq!(replay(gib, "1", Some("0")), Ok(0), "nothing is kept");
+        assert_eq!(replay(gib, "1", Some("3")), Ok(3 << 20));
+        for wrong in ["65537", "-1", "8M", &u64::MAX.to_string()] {
+            assert_eq!(replay(gib, "1", Some(wrong)).unwrap_err().len(), 1, "{wrong}");
+        }
     }
 
     #[test]

@@ -1,39 +1,50 @@
 //! Newtypes that keep one kind of number from being taken for another.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// A point on the monotonic clock, in nanoseconds since that clock's own zero.
 ///
 /// Decisions take a `Moment` as an argument; only the ring and the control thread read the clock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Moment(u64);
+///
+/// It is kept as one more than it is, so that there is a number left for no moment: every open stream has some that may
+/// not have been yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(NonZeroU64);
 
 impl Moment {
     /// The far end of the clock: a deadline that never comes.
-    pub const NEVER: Self = Self(u64::MAX);
+    pub const NEVER: Self = Self(NonZeroU64::MAX);
 
     /// The moment `nanos` nanoseconds after the clock's zero.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
-        Self(nanos)
+        Self(NonZeroU64::MIN.saturating_add(nanos))
     }
 
     /// Nanoseconds since the clock's zero.
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// How long after `earlier` this moment is; zero if it is not after it.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
     /// The moment `wait` after this one; [`Moment::NEVER`] where the clock ends before.
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// The clock's zero.
+impl Default for Moment {
+    fn default() -> Self {
+        Self::from_nanos(0)
     }
 }
 
@@ -44,6 +55,12 @@ pub struct Millis(pub u32);
 impl Millis {
     /// So long that it is never over.
     pub const MAX: Self = Self(u32::MAX);
+
+    /// Whether it is no time at all.
+    #[must_use]
+    pub const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
 
     /// The span, rounded up to a millisecond.
     #[must_use]
@@ -95,6 +112,11 @@ pub struct KeyId(pub u32);
 /// Number of a limit that stays the same from snapshot to snapshot while the limit does: what is used of it hangs on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QuotaId(pub u32);
+
+/// Fingerprint of a set of endpoints: the same from snapshot to snapshot while the set is. Who waits for one of them waits
+/// with all others who do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub u64);
 
 macro_rules! index {
     ($($name:ident),*) => {$(

@@ -1,7 +1,12 @@
 //! One client connection: what it has sent and not yet had served, and whether it is still there.
+//!
+//! A stream may go on without its client, until another connection takes its place. Such a client is *away*: it takes
+//! everything and sends nothing.
 
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+use std::os::fd::RawFd;
 use std::task::Context;
 use std::task::Poll;
 
@@ -15,7 +20,8 @@ const AHEAD_BYTES_MAX: usize = 64 << 10;
 
 /// A client connection.
 pub struct Client {
-    stream: Stream,
+    /// None: it is away.
+    stream: Option<Stream>,
     /// What the client has sent and was not used up yet.
     pub input: Buffer,
     /// Where the connection comes from: its other end, or whom a trusted proxy has named in its place.
@@ -43,7 +49,7 @@ impl Client {
     #[must_use]
     pub fn new(stream: Stream, address: IpAddr) -> Self {
         Self {
-            stream,
+            stream: Some(stream),
             input: Buffer::default(),
             address: address.to_canonical(),
             is_half_closed: false,
@@ -51,20 +57,40 @@ impl Client {
         }
     }
 
+    /// Takes the connection out: the client is away from here on. What it had sent goes with it.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        let away = Self {
+            stream: None,
+            input: Buffer::default(),
+            address: self.address,
+            is_half_closed: false,
+            is_fresh: false,
+        };
+        std::mem::replace(self, away)
+    }
+
+    /// Whether there is no connection.
+    #[must_use]
+    pub const fn is_away(&self) -> bool {
+        self.stream.is_none()
+    }
+
     /// Moves what the client has sent into `input`.
     pub fn receive(&mut self, buffers: &Buffers) -> Received {
+        let Some(stream) = &self.stream else { return Received::Nothing };
         if self.is_half_closed {
-            return if self.stream.is_reset() { Received::Gone } else { Received::End };
+            return if stream.is_reset() { Received::Gone } else { Received::End };
         }
         let got = buffers.with_scratch(|scratch, _| {
-            self.stream.try_recv(scratch).inspect(|&count| {
+            stream.try_recv(scratch).inspect(|&count| {
                 buffers.append(&mut self.input, scratch.get(..count).unwrap_or_default());
             })
         });
         match got {
             Ok(0) => {
                 self.is_half_closed = true;
-                if self.stream.is_reset() { Received::Gone } else { Received::End }
+                if stream.is_reset() { Received::Gone } else { Received::End }
             }
             Ok(count) => Received::Bytes(count),
             Err(error) => match error.kind() {
@@ -77,7 +103,7 @@ impl Client {
     /// Waits until the client has sent something or is gone, and moves it into `input`.
     ///
     /// # Errors
-    /// `TimedOut` at the deadline.
+    /// `TimedOut` at the deadline; `NotConnected` if it is away.
     pub async fn wait(&mut self, buffers: &Buffers, deadline: Moment) -> io::Result<Received> {
         if std::mem::take(&mut self.is_fresh) {
             let received = self.receive(buffers);
@@ -87,7 +113,7 @@ impl Client {
         }
         loop {
             if !self.is_half_closed {
-                self.stream.readable(deadline).await?;
+                self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?.readable(deadline).await?;
             }
             match self.receive(buffers) {
                 Received::Nothing => {}
@@ -102,18 +128,26 @@ impl Client {
         if self.is_half_closed || self.input.len() >= AHEAD_BYTES_MAX {
             return Poll::Pending;
         }
-        self.stream.poll_readable(cx).map(|_| ())
+        self.stream.as_mut().map_or(Poll::Pending, |stream| stream.poll_readable(cx).map(|_| ()))
     }
 
     /// Takes bytes that leave at the end of this turn.
     pub fn post(&self, bytes: &[u8]) {
-        self.stream.post(bytes);
+        if let Some(stream) = &self.stream {
+            stream.post(bytes);
+        }
     }
 
     /// Whether the client reads more slowly than it is sent to: bytes wait for room.
     #[must_use]
     pub fn has_backlog(&self) -> bool {
-        self.stream.has_backlog()
+        self.stream.as_ref().is_some_and(Stream::has_backlog)
+    }
+
+    /// How much waits for room, in bytes.
+    #[must_use]
+    pub fn backlog_bytes(&self) -> usize {
+        self.stream.as_ref().map_or(0, Stream::backlog_bytes)
     }
 
     /// Ready once nothing waits for room.
@@ -121,7 +155,7 @@ impl Client {
     /// # Errors
     /// The client is gone.
     pub fn poll_drained(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_drained(cx)
+        self.stream.as_ref().map_or(Poll::Ready(Ok(())), |stream| stream.poll_drained(cx))
     }
 
     /// Sends everything.
@@ -129,7 +163,10 @@ impl Client {
     /// # Errors
     /// `TimedOut` at the deadline; else the client is gone.
     pub async fn send_all(&mut self, bytes: &[u8], deadline: Moment) -> io::Result<()> {
-        self.stream.send_all(bytes, deadline).await
+        match &mut self.stream {
+            Some(stream) => stream.send_all(bytes, deadline).await,
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 
     /// Whether the client has closed its sending direction.
@@ -141,17 +178,23 @@ impl Client {
     /// Whether the connection is known to be gone.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        self.stream.is_reset()
+        self.stream.as_ref().is_some_and(Stream::is_reset)
     }
 
-    /// The connection itself.
-    pub fn stream(&mut self) -> &mut Stream {
-        &mut self.stream
-    }
-
-    /// Gives the connection up.
+    /// The descriptor of the connection, unless it is away.
     #[must_use]
-    pub fn into_stream(self) -> Stream {
+    pub fn descriptor(&self) -> Option<RawFd> {
+        self.stream.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// The connection itself, unless it is away.
+    pub fn stream(&mut self) -> Option<&mut Stream> {
+        self.stream.as_mut()
+    }
+
+    /// Gives the connection up, if there is one.
+    #[must_use]
+    pub fn into_stream(self) -> Option<Stream> {
         self.stream
     }
 }

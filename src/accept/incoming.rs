@@ -119,6 +119,15 @@ impl Incoming {
         }
     }
 
+    /// The same head with another body.
+    #[must_use]
+    pub fn with_body(&self, buffers: &Buffers, body: &[u8]) -> Self {
+        let mut bytes = Buffer::default();
+        buffers.append(&mut bytes, self.bytes.filled().get(..self.head_bytes).unwrap_or_default());
+        buffers.append(&mut bytes, body);
+        Self { bytes, head_bytes: self.head_bytes }
+    }
+
     /// The body.
     #[must_use]
     pub fn body(&self) -> &[u8] {

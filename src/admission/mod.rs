@@ -119,6 +119,19 @@ pub struct TenantPolicy {
     pub when_full: Option<WhenFull>,
     /// Whose requests wait shorter where endpoints are full.
     pub priority: queue::Priority,
+    /// Whether its streams can be resumed; `None`: what the model says.
+    pub resume: Option<bool>,
+    /// How fast each of its streams may be; `None`: as fast as it comes.
+    pub throttle: Option<Throttle>,
+}
+
+/// How fast each stream of a tenant may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Throttle {
+    /// So many events in a second; at least one.
+    Events(u32),
+    /// So many bytes in a second; at least one.
+    Bytes(u32),
 }
 
 /// What holds for a model.

@@ -4,18 +4,18 @@
 use std::collections::HashMap;
 use std::collections::VecDeque;
 
+use crate::units::GroupId;
 use crate::units::QuotaId;
 use crate::units::TenantId;
-use crate::units::UpstreamId;
 
 /// What a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Line {
     /// That a limit has room.
     Limit(QuotaId),
-    /// That one of an upstream's endpoints has a place, all of which are full. The index is that of the request's own
-    /// snapshot: after a change of the upstreams those of two may stand in one line for as long as they wait.
-    Endpoints(UpstreamId),
+    /// That one of an upstream's endpoints has a place, all of which are full. After a change of the endpoints new requests stand
+    /// in another line: what the old ones wait for is nothing to them.
+    Endpoints(GroupId),
 }
 
 /// Whose requests wait shorter.

@@ -85,6 +85,8 @@ fn tenant(name: &str) -> TenantPolicy {
         model_limits: Box::default(),
         when_full: None,
         priority: queue::Priority::Normal,
+        resume: None,
+        throttle: None,
     }
 }
 

@@ -16,6 +16,7 @@ use crate::config::policy::Tenant;
 use crate::config::policy::WhenFull;
 use crate::config::resilience;
 use crate::config::section::Errors;
+use crate::config::streams;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -164,6 +165,7 @@ pub fn warnings(file: &File) -> Vec<Error> {
     let mut warn = |place: &Place, text: String| warnings.push(file.error(place, text));
     steps(file, &mut warn);
     resilience::warnings(file, &mut warn);
+    streams::warnings(file, &mut warn);
     for jwt in &file.jwt {
         if jwt.audience.is_empty() {
             let text = "without audience, tokens that this issuer made for other services are accepted too";

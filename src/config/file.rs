@@ -23,6 +23,8 @@ use crate::config::resilience::Hedge;
 use crate::config::resilience::Outlier;
 use crate::config::resilience::Queue;
 use crate::config::resilience::Retry;
+use crate::config::streams::Format;
+use crate::config::streams::Streams;
 use crate::config::url::Url;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -102,6 +104,8 @@ pub struct Listen {
     pub level: Level,
     /// `identity`: how an upstream learns who asks.
     pub identity: Identity,
+    /// `heartbeat_ms` of models that say nothing else; none: no heartbeats.
+    pub heartbeat: Option<Duration>,
     /// `[listen.limits]`.
     pub limits: Limits,
 }
@@ -176,6 +180,12 @@ pub struct Upstream {
     pub name: String,
     /// What it speaks.
     pub dialect: Dialect,
+    /// What its answers to chat requests come in.
+    pub format: Format,
+    /// `continue_final_message`: whether it goes on where the last message of a request, the assistant's, ends.
+    pub continues: bool,
+    /// `resumable`: whether its streams can be resumed with `Last-Event-ID`.
+    pub is_resumable: bool,
     /// The credential we show to it.
     pub api_key: Option<KeySource>,
     /// How one of its endpoints is chosen.
@@ -339,10 +349,10 @@ pub struct Model {
     pub fallback: Vec<Named>,
     /// `context_fallback`: whom to ask where a request is too long for this model.
     pub context_fallback: Option<Named>,
-    /// `commit_after_ms`: how long the head of a stream waits for the first of its content.
-    pub commit_after: Duration,
     /// `hedge`; none: no request is asked twice.
     pub hedge: Option<Hedge>,
+    /// How its streams go.
+    pub streams: Streams,
     /// `middleware` and `addresses`.
     pub level: Level,
     /// `limits`.

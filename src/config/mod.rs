@@ -16,6 +16,7 @@ mod policy;
 mod read;
 mod resilience;
 mod section;
+mod streams;
 mod url;
 
 pub use access::warnings;
@@ -94,6 +95,14 @@ pub use resilience::Queue;
 pub use resilience::Retry;
 pub use resilience::RetryOn;
 pub use section::show_hundredths;
+pub use streams::Format;
+pub use streams::Heartbeat;
+pub use streams::Resume;
+pub use streams::ResumeMode;
+pub use streams::SLOW_READER_BYTES_MAX;
+pub use streams::SlowReader;
+pub use streams::Streams;
+pub use streams::Throttle;
 pub use url::Url;
 
 /// Reads a file's text: what could be read of it, and all that is wrong with it, in the order of its lines: either

@@ -5,6 +5,7 @@ use crate::config::error::Place;
 use crate::config::file::Ca;
 use crate::config::file::KeySource;
 use crate::config::resilience::Priority;
+use crate::config::streams::Throttle;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -223,6 +224,10 @@ pub struct Tenant {
     pub when_full: Option<WhenFull>,
     /// Whose requests wait shorter where endpoints are full.
     pub priority: Priority,
+    /// `resume`: whether its streams can be resumed; none: what the model says.
+    pub resume: Option<bool>,
+    /// `throttle`; none: streams are as fast as they come.
+    pub throttle: Option<Throttle>,
     /// Its own credentials, by the upstream's name.
     pub upstream_keys: Vec<(Named, KeySource)>,
 }

@@ -21,6 +21,14 @@ pub const fn relayed_tokens(events: u64, content_bytes: u64) -> u64 {
     events.saturating_add(beyond.div_ceil(TOKEN_BYTES))
 }
 
+/// Tokens of an answer of which so many pieces have come, with so many bytes of text in all: one for each piece, as servers that
+/// stream write them, or one for each 4 bytes where that is more.
+#[must_use]
+pub const fn said_tokens(pieces: u64, text_bytes: u64) -> u64 {
+    let by_length = text_bytes.div_ceil(TOKEN_BYTES);
+    if pieces > by_length { pieces } else { by_length }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,5 +41,9 @@ mod tests {
         assert_eq!(relayed_tokens(10, 1500), 10);
         assert_eq!(relayed_tokens(1, 1256), 251);
         assert_eq!(relayed_tokens(u64::MAX, u64::MAX), u64::MAX);
+        assert_eq!(
+            [(0, 0), (1, 1), (3, 5), (3, 13)].map(|(n, bytes)| said_tokens(n, bytes)),
+            [0, 1, 3, 4]
+        );
     }
 }

@@ -8,5 +8,7 @@ pub mod rewrite;
 pub mod edit;
 pub mod normalize;
 pub mod estimate;
+pub mod stream;
 pub mod usage;
+pub mod continuation;
 pub mod dialect;

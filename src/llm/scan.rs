@@ -1,11 +1,11 @@
 //! A strict reader of JSON (RFC 8259) that validates everything and builds nothing.
 
+mod array;
 mod plain;
 mod syntax;
 mod text;
 
-use crate::llm::scan::plain::plain_length;
-
+pub(crate) use crate::llm::scan::plain::plain_length;
 pub(crate) use crate::llm::scan::syntax::Flaw;
 pub use crate::llm::scan::syntax::Syntax;
 pub use crate::llm::scan::text::Text;

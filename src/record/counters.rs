@@ -57,6 +57,20 @@ closed! {
         Draining => "draining",
         /// Requests that were not HTTP/1.1 as the standard has it, refused and closed.
         MalformedRequests => "malformed_requests",
+        /// Gauge: bytes of streams that are kept for clients that may come back.
+        ReplayBytes => "replay_bytes",
+        /// Gauge: how many bytes of streams may be kept.
+        ReplayBudget => "replay_budget",
+        /// Gauge: streams that are kept for clients that may come back.
+        ReplayStreams => "replay_streams",
+        /// Streams whose events gave way to others because the shard keeps only so many bytes.
+        ReplayGaveWay => "replay_gave_way",
+        /// Gauge: streams that go on without a client.
+        StreamsAway => "streams_away",
+        /// Heartbeats sent.
+        Heartbeats => "heartbeats",
+        /// Times a stream was held back because it was faster than its tenant's may be.
+        Throttled => "throttled",
     }
 }
 
@@ -157,6 +171,34 @@ closed! {
 }
 
 closed! {
+    /// What came of a client's coming back for the rest of a stream.
+    pub enum Resumed {
+        /// It was still going on.
+        Live => "live",
+        /// It had ended, and all of it was there.
+        Finished => "finished",
+        /// What it had missed was not kept any more: 410.
+        Gone => "gone",
+        /// There is no such stream, or not of this tenant: 404.
+        Unknown => "unknown",
+        /// A client read it already, and was closed for the one that came later.
+        Displaced => "displaced",
+    }
+}
+
+closed! {
+    /// What came of a stream that broke off behind the first of its content, where it may be continued.
+    pub enum Continued {
+        /// Another endpoint has gone on.
+        ElsewhereOk => "elsewhere",
+        /// The same upstream has gone on where it was told that the stream had ended.
+        ReconnectedOk => "reconnected",
+        /// It could not be continued: the client was told.
+        Refused => "refused",
+    }
+}
+
+closed! {
     /// Why a connection that must begin with a header of the PROXY protocol was closed.
     pub enum ProxyTrouble {
         /// It came from nobody who is trusted.
@@ -174,7 +216,9 @@ const PROXY_TROUBLES_AT: usize = CAPS_AT + Cap::COUNT;
 const RETRIES_DENIED_AT: usize = PROXY_TROUBLES_AT + ProxyTrouble::COUNT;
 const HEDGES_AT: usize = RETRIES_DENIED_AT + RetryDenied::COUNT;
 const QUEUE_RESULTS_AT: usize = HEDGES_AT + HedgeResult::COUNT;
-const REFUSALS_AT: usize = QUEUE_RESULTS_AT + QueueResult::COUNT;
+const RESUMED_AT: usize = QUEUE_RESULTS_AT + QueueResult::COUNT;
+const CONTINUED_AT: usize = RESUMED_AT + Resumed::COUNT;
+const REFUSALS_AT: usize = CONTINUED_AT + Continued::COUNT;
 
 /// How many cells a shard has.
 pub const SHARD_CELLS: usize = REFUSALS_AT + Reason::COUNT;
@@ -230,6 +274,18 @@ impl From<HedgeResult> for ShardCell {
 impl From<QueueResult> for ShardCell {
     fn from(result: QueueResult) -> Self {
         Self(QUEUE_RESULTS_AT + result.index())
+    }
+}
+
+impl From<Resumed> for ShardCell {
+    fn from(result: Resumed) -> Self {
+        Self(RESUMED_AT + result.index())
+    }
+}
+
+impl From<Continued> for ShardCell {
+    fn from(how: Continued) -> Self {
+        Self(CONTINUED_AT + how.index())
     }
 }
 
@@ -348,9 +404,12 @@ mod tests {
         let denied = RetryDenied::ALL.iter().map(|&why| ShardCell::from(why));
         let hedges = HedgeResult::ALL.iter().map(|&result| ShardCell::from(result));
         let queued = QueueResult::ALL.iter().map(|&result| ShardCell::from(result));
+        let resumed = Resumed::ALL.iter().map(|&result| ShardCell::from(result));
+        let continued = Continued::ALL.iter().map(|&how| ShardCell::from(how));
         let refusals = Reason::all().map(ShardCell::from);
         let all = counters.chain(reasons).chain(caps).chain(troubles);
-        let all = all.chain(denied).chain(hedges).chain(queued).chain(refusals);
+        let all = all.chain(denied).chain(hedges).chain(queued);
+        let all = all.chain(resumed).chain(continued).chain(refusals);
         let cells: Vec<_> = all.map(ShardCell::index).collect();
         assert_eq!(cells, (0..SHARD_CELLS).collect::<Vec<_>>());
     }

@@ -11,7 +11,7 @@ closed! {
     pub enum Fault {
         /// The client closed its connection before the response was complete.
         ClientGone => "client_gone",
-        /// The client did not read its response for longer than the gap deadline.
+        /// The client did not read its response for longer than it may, or was slower than its model allows for too long.
         ClientSlow => "client_slow",
         /// The client stopped sending its request body.
         BodyTimedOut => "body_timed_out",

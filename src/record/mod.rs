@@ -102,7 +102,8 @@ pub struct Record {
     pub lane: Option<LaneId>,
     /// The endpoint that answered or failed last.
     pub slot: Option<SlotId>,
-    /// `chat`, `embeddings`, ... as in `gen_ai.operation.name`; empty if the path was not known.
+    /// `chat`, `embeddings`, ... as in `gen_ai.operation.name`; `resume` of a client that comes back for the rest of a stream;
+    /// empty if the path was not known.
     pub operation: &'static str,
     /// The status that was sent, or that would have been.
     pub status: u16,
@@ -121,6 +122,12 @@ pub struct Record {
     /// The model that was asked for, where another one of its fallback chain was asked in the end: its lane. Then `lane` is
     /// that of the other.
     pub fell_back_from: Option<LaneId>,
+    /// How often its client was cut off and came back for the rest.
+    pub resumed: u16,
+    /// How often another endpoint, or the same one again, was asked to go on after the first of the content had gone down.
+    pub continued: u8,
+    /// It went on for a while, or to its end, without its client.
+    pub client_left: bool,
     /// Bytes of the request's body.
     pub bytes_up: u64,
     /// Bytes of the response's body.

@@ -25,6 +25,12 @@ closed! {
         InvalidBody => "invalid_body",
         /// No model is called what it asks for.
         ModelNotFound => "model_not_found",
+        /// It wants the rest of a stream that is not there, or not its tenant's.
+        StreamNotFound => "stream_not_found",
+        /// It wants the rest of a stream of which something it has missed is not kept any more.
+        StreamGone => "stream_gone",
+        /// It has seen more of a stream than there is.
+        EventUnknown => "event_unknown",
         /// Its body is too large.
         RequestTooLarge => "request_too_large",
         /// It did not arrive in time.

@@ -1,7 +1,6 @@
 //! One exchange: sends the request up and the response down, and watches both sides and the deadlines meanwhile.
 
 use std::future::poll_fn;
-use std::io;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
@@ -10,13 +9,14 @@ pub use self::race::Ahead;
 pub use self::terms::Deadlines;
 pub use self::terms::Ended;
 pub use self::terms::Judged;
+pub use self::terms::Manners;
 pub use self::terms::Observer;
 pub use self::terms::Progress;
+pub use self::terms::Slow;
 use super::response::Response;
 use super::upload::Body;
 use super::upload::Upload;
 use crate::accept::client::Client;
-use crate::accept::client::Received;
 use crate::accept::incoming::Incoming;
 use crate::llm::edit::Edit;
 use crate::record::Fault;
@@ -25,6 +25,8 @@ use crate::units::Moment;
 use crate::upstream::Link;
 use crate::wire::buffer::Buffers;
 
+mod alone;
+mod passing;
 mod race;
 mod terms;
 
@@ -42,6 +44,8 @@ pub struct Exchange<'e, O> {
     pub buffers: &'e Buffers,
     /// When it must be where.
     pub deadlines: &'e Deadlines,
+    /// How the client is treated.
+    pub manners: &'e Manners,
     /// When the request had arrived, if the client is to be told where its time went.
     pub arrived: Option<Moment>,
     /// How far it came.
@@ -60,12 +64,15 @@ enum Wake {
     ClientReadable,
     ClientDrained,
     ClientLost,
+    Joined,
     Due,
 }
 
 /// What to wait for.
 #[derive(Clone, Copy, Debug, Default)]
 struct Interest {
+    /// What has come before may go down now.
+    has_rest: bool,
     link_readable: bool,
     link_writable: bool,
     client_drained: bool,
@@ -78,6 +85,8 @@ struct Pace {
     deadline: Moment,
     /// When something moved last.
     moved: Moment,
+    /// Bytes that waited for the client then.
+    waiting: usize,
     /// Whether it was told that nothing moves, or need not be.
     has_told: bool,
     /// Whether a second connection is of use: one alone is run.
@@ -114,7 +123,8 @@ impl<O: Observer> Exchange<'_, O> {
         self.progress.first_byte = None;
         self.note_upload(upload);
         let moved = clock::recent();
-        Pace { deadline: self.next_deadline(moved), moved, has_told: false, may_hedge }
+        let waiting = self.client.backlog_bytes();
+        Pace { deadline: self.next_deadline(moved), moved, waiting, has_told: false, may_hedge }
     }
 
     /// Does what has become possible.
@@ -129,13 +139,13 @@ impl<O: Observer> Exchange<'_, O> {
         match wake {
             Wake::LinkReadable => {
                 self.relay()?;
-                if self.progress.has_answered && !upload.may_go_on() {
+                if self.may_forget(upload) {
                     request.release(self.buffers);
                 }
                 if self.response.is_held() {
                     return Ok(Some(Ended::Withheld));
                 }
-                if self.response.is_done() && !self.client.has_backlog() {
+                if self.is_over() {
                     return Ok(Some(Ended::Done));
                 }
                 self.moved(pace);
@@ -149,14 +159,16 @@ impl<O: Observer> Exchange<'_, O> {
                 self.note_upload(upload);
                 pace.moved = clock::recent();
             }
-            Wake::ClientReadable => self.look_at_client()?,
+            Wake::ClientReadable => self.look_at_client(pace)?,
             Wake::ClientDrained => {
-                if self.response.is_done() {
+                self.catch_up()?;
+                if self.is_over() {
                     return Ok(Some(Ended::Done));
                 }
                 self.moved(pace);
             }
-            Wake::ClientLost => return Err(Fault::ClientGone),
+            Wake::ClientLost => self.lost(pace)?,
+            Wake::Joined => return Ok(Some(Ended::Joined)),
             Wake::Due if clock::now() >= self.commit_at() => self.commit(pace)?,
             Wake::Due => return self.look_at_clock(upload, pace),
         }
@@ -173,15 +185,21 @@ impl<O: Observer> Exchange<'_, O> {
     fn prepare(&mut self, upload: &Upload, pace: &Pace) -> Interest {
         self.link.set_deadline(self.wake_at(upload, pace));
         let has_backlog = self.client.has_backlog();
+        let is_behind = self.response.is_behind();
+        let may_read = !is_behind && (!has_backlog || self.may_buffer()) && !self.is_throttled();
         Interest {
-            link_readable: !has_backlog,
+            has_rest: may_read && self.response.has_rest(),
+            link_readable: may_read,
             link_writable: upload.waits_for_room(self.link),
-            client_drained: has_backlog,
+            client_drained: has_backlog || is_behind,
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<Wake> {
-        if interest.link_readable && self.link.poll_readable(cx).is_ready() {
+        if self.observer.poll_joined(cx).is_ready() {
+            return Poll::Ready(Wake::Joined);
+        }
+        if interest.has_rest || (interest.link_readable && self.link.poll_readable(cx).is_ready()) {
             return Poll::Ready(Wake::LinkReadable);
         }
         if interest.client_drained
@@ -198,109 +216,40 @@ impl<O: Observer> Exchange<'_, O> {
         self.link.poll_deadline(cx).map(|()| Wake::Due)
     }
 
-    /// Reads what the endpoint has sent and passes it on in one send.
-    fn relay(&mut self) -> Result<(), Fault> {
-        let began = clock::now();
-        let buffers = self.buffers;
-        buffers.with_scratch(|scratch, out| {
-            let read = match self.link.try_recv(scratch) {
-                Ok(count) => scratch.get(..count).unwrap_or_default(),
-                Err(error) if is_transient(&error) => return Ok(()),
-                Err(_) => return Err(self.broken()),
-            };
-            let is_first = self.progress.first_byte.is_none() && !read.is_empty();
-            if is_first {
-                self.progress.first_byte = Some(began);
-                self.note_timing(began);
-            }
-            let fed = if read.is_empty() {
-                self.response.feed_close(buffers, out).map_err(|_| self.broken())
-            } else {
-                self.response.feed(read, buffers, out).map_err(|_| Fault::UpstreamMalformed)
-            };
-            if let Some(held) = self.response.held()
-                && let Judged::PassOn { is_exhausted } = self.observer.judge(&held)
-            {
-                self.response.release(is_exhausted, buffers, out);
-            }
-            self.send_down(out)?;
-            self.observer.relayed(self.response);
-            if is_first {
-                self.progress.first_passing = clock::now().since(began);
-            }
-            fed
-        })
-    }
-
-    /// What a broken connection to the endpoint means at this point.
-    fn broken(&self) -> Fault {
-        if self.response.has_head() || self.response.is_holding() {
-            Fault::UpstreamTruncated
-        } else if self.link.is_reused || self.response.is_untouched() {
-            Fault::UpstreamClosedEarly
-        } else {
-            Fault::UpstreamTruncated
-        }
-    }
-
-    /// Passes bytes on; they leave at the end of the turn.
-    fn send_down(&mut self, out: &[u8]) -> Result<(), Fault> {
-        if out.is_empty() {
-            return Ok(());
-        }
-        self.progress.has_answered = true;
-        if self.progress.first_content.is_none() && self.response.content_bytes > 0 {
-            self.progress.first_content = Some(clock::now());
-        }
-        self.client.post(out);
-        if self.client.is_half_closed() && self.client.is_gone() {
-            return Err(Fault::ClientGone);
-        }
-        Ok(())
-    }
-
-    /// The client has sent more, has closed its sending direction, or is gone.
-    fn look_at_client(&mut self) -> Result<(), Fault> {
-        match self.client.receive(self.buffers) {
-            Received::Bytes(_) | Received::Nothing => Ok(()),
-            Received::Gone => Err(Fault::ClientGone),
-            Received::End => {
-                // A client that left answers this with a reset; one that only half-closed reads over it.
-                self.buffers.with_scratch(|_, out| {
-                    self.response.probe(out);
-                    self.client.post(out);
-                });
-                if self.client.is_gone() { Err(Fault::ClientGone) } else { Ok(()) }
-            }
-        }
-    }
-
     /// When the head of a stream goes down although nothing of its content has come.
     fn commit_at(&self) -> Moment {
-        let first_byte = self.progress.first_byte.filter(|_| self.response.is_early());
-        first_byte
-            .map_or(Moment::NEVER, |first_byte| first_byte.after(self.deadlines.commit.span()))
+        if self.response.may_open() { self.deadlines.commit_at } else { Moment::NEVER }
     }
 
-    /// The head of a stream goes down. From here on nothing is repeated.
+    /// The head of a stream goes down. What goes wrong before its first content is still repeated, silently.
     fn commit(&mut self, pace: &mut Pace) -> Result<(), Fault> {
         let buffers = self.buffers;
-        buffers.with_scratch(|_, out| {
-            self.response.commit(out);
+        self.response.note_time(clock::recent());
+        let sent = buffers.with_scratch(|_, out| {
+            self.response.open(out);
             self.send_down(out)
-        })?;
+        });
         self.moved(pace);
-        Ok(())
+        sent.or_else(|_| self.lost(pace))
     }
 
     /// It is time for something: for what?
-    fn look_at_clock(&self, upload: &Upload, pace: &mut Pace) -> Result<Option<Ended>, Fault> {
+    fn look_at_clock(&mut self, upload: &Upload, pace: &mut Pace) -> Result<Option<Ended>, Fault> {
         let now = clock::now();
         if self.client.is_half_closed() && self.client.is_gone() {
+            return self.lost(pace).map(|()| None);
+        }
+        if now >= self.return_by() {
             return Err(Fault::ClientGone);
         }
         if now >= pace.deadline {
-            return Err(self.overdue(now));
+            return match self.overdue(now) {
+                Fault::ClientSlow => self.too_slow(pace).map(|()| None),
+                fault => Err(fault),
+            };
+        }
+        if now >= self.beat_at() {
+            self.beat(now);
         }
         if now >= self.hedge_at(upload, pace) {
             return Ok(Some(Ended::HedgeDue));
@@ -335,6 +284,7 @@ impl<O: Observer> Exchange<'_, O> {
     /// Something has moved.
     fn moved(&self, pace: &mut Pace) {
         pace.moved = clock::recent();
+        pace.waiting = self.client.backlog_bytes();
         pace.deadline = self.next_deadline(pace.moved);
     }
 
@@ -347,9 +297,12 @@ impl<O: Observer> Exchange<'_, O> {
             let is_begun = self.response.is_holding();
             return if is_begun { first.min(now.after(self.deadlines.gap.span())) } else { first };
         }
-        let is_slow = self.client.has_backlog();
-        let pause = if is_slow { self.deadlines.write } else { self.deadlines.gap }.span();
-        now.after(pause).min(whole)
+        let pause = match self.manners.slow {
+            _ if !self.client.has_backlog() => self.deadlines.gap,
+            Slow::Drop { after } => after,
+            Slow::Wait | Slow::Buffer { .. } => self.deadlines.write,
+        };
+        now.after(pause.span()).min(whole)
     }
 
     /// When to look at the clock, whatever moves.
@@ -358,7 +311,8 @@ impl<O: Observer> Exchange<'_, O> {
         let look =
             if is_half_closed { clock::now().after(HALF_CLOSED_LOOK) } else { Moment::NEVER };
         let due = pace.deadline.min(look).min(self.commit_at());
-        due.min(self.hedge_at(upload, pace)).min(self.leak_at(pace))
+        let due = due.min(self.hedge_at(upload, pace)).min(self.leak_at(pace));
+        due.min(self.beat_at()).min(self.return_by()).min(self.throttled_until())
     }
 
     /// When a second connection is of use: while nothing has come, and there is nothing more to send on this one.
@@ -382,10 +336,6 @@ impl<O: Observer> Exchange<'_, O> {
         self.progress.has_sent |= upload.has_sent;
         self.progress.sent_up = upload.completed(clock::now);
     }
-}
-
-fn is_transient(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 #[cfg(test)]

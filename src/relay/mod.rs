@@ -2,6 +2,8 @@
 
 pub mod exchange;
 pub mod onward;
+pub mod replay;
 pub mod reply;
 pub mod response;
+pub mod throttle;
 pub mod upload;

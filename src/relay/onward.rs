@@ -28,6 +28,9 @@ pub struct Onward<'a> {
     pub is_stream: bool,
     /// Whether the usage that the response says is wanted: it must not be compressed either, and the endpoint is told.
     pub meters_usage: bool,
+    /// Behind which event of its stream the endpoint is to go on; empty: it begins. A client's own such field never goes up
+    /// then.
+    pub last_event_id: &'a [u8],
     /// Length of the body.
     pub body_bytes: usize,
 }
@@ -61,6 +64,9 @@ pub fn encode(head: &RequestHead<'_, '_>, onward: &Onward<'_>, out: &mut Vec<u8>
     if onward.meters_usage {
         encode::field(out, "accept-encoding", b"identity");
     }
+    if !onward.last_event_id.is_empty() {
+        encode::field(out, "last-event-id", onward.last_event_id);
+    }
     encode::field(out, "x-request-id", onward.request_id);
     encode::number_field(out, "content-length", onward.body_bytes as u64);
     encode::end_of_head(out);
@@ -76,6 +82,8 @@ fn is_replaced(name: &str, onward: &Onward<'_>) -> bool {
         12 => is("x-request-id"),
         11 => onward.is_edited && is("content-md5"),
         14 => is("content-length") || (onward.is_edited && is("content-digest")),
+        13 if !onward.last_event_id.is_empty() && is("last-event-id") => true,
+        16 if is("x-ringway-resume") => true,
         7 | 9 | 13 if is_credential_replaced => {
             is("api-key")
                 || is("x-api-key")
@@ -123,6 +131,7 @@ mod tests {
         is_edited: false,
         is_stream: false,
         meters_usage: false,
+        last_event_id: b"",
         body_bytes: 2,
     };
 

@@ -61,6 +61,19 @@ pub fn json(reply: &Reply<'_>, body: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Appends a response that has no body and never has one: 204 (RFC 9110 section 15.3.5). A browser's `EventSource` that is
+/// answered so does not come back.
+pub fn nothing(reply: &Reply<'_>, out: &mut Vec<u8>) {
+    encode::status_line(out, reply.status);
+    encode::field(out, "x-request-id", reply.request_id);
+    if !reply.is_keep_alive {
+        encode::field(out, "connection", b"close");
+    } else if reply.is_http10 {
+        encode::field(out, "connection", b"keep-alive");
+    }
+    encode::end_of_head(out);
+}
+
 /// What a client is told of a fault, as a response of its own or as the last event of a stream.
 #[must_use]
 pub const fn text_of(fault: Fault) -> ErrorText<'static> {

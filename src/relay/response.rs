@@ -4,10 +4,15 @@
 //! gateway can speak between any two of them; an event larger than [`EVENT_BYTES_HELD_MAX`] goes down as it comes.
 //! What may stay here is an event that the gateway itself has asked for, that of the usage; and an error, if the
 //! request may be sent elsewhere: it is held until somebody has judged it.
+//!
+//! The head of a stream may go down before any endpoint has answered ([`Response::open`]). What comes then joins that
+//! stream: its head stays here, and what is not a stream of events becomes an error event.
 
 use std::time::Duration;
 
+use self::frame::Frame;
 use self::held::Holding;
+use self::rare::Rare;
 use crate::accept::incoming::CONTINUE;
 use crate::llm::dialect;
 use crate::llm::dialect::Dialect;
@@ -15,6 +20,7 @@ use crate::llm::usage::Meter;
 use crate::llm::usage::Usage;
 use crate::record::Fault;
 use crate::record::RequestId;
+use crate::relay::replay::End;
 use crate::relay::reply;
 use crate::wire::Malformed;
 use crate::wire::buffer::Buffer;
@@ -22,19 +28,26 @@ use crate::wire::buffer::Buffers;
 use crate::wire::head::Method;
 use crate::wire::head::Version;
 use crate::wire::http1::body::Body;
-use crate::wire::http1::encode;
 use crate::wire::http1::parse;
 use crate::wire::http1::parse::HeadSearch;
 use crate::wire::http1::parse::Slots;
 use crate::wire::limits;
-use crate::wire::sse::Scan;
 use crate::wire::sse::Scanner;
 
+mod events;
+mod frame;
 mod head;
 mod held;
+mod join;
+mod pace;
+mod rare;
 
 pub use self::held::ERROR_BYTES_HELD_MAX;
 pub use self::held::Held;
+pub use self::join::Joining;
+pub use self::pace::Fed;
+pub use self::rare::Numbers;
+pub use self::rare::Seen;
 
 /// Bytes of an unfinished event that are held back until its end comes.
 pub const EVENT_BYTES_HELD_MAX: usize = 16 << 10;
@@ -62,33 +75,28 @@ pub struct Asked {
     /// Whether the event that says the usage of a stream and nothing else stays here: the client did not ask for it,
     /// the gateway did. One larger than [`EVENT_BYTES_HELD_MAX`] is none.
     pub drops_usage_event: bool,
+    /// Whether a stream was asked for: its head may go down before the endpoint has answered.
+    pub may_open: bool,
     /// Whether an error (a status of 400 or more) is held until [`Response::release`], if it is no larger than
     /// [`ERROR_BYTES_HELD_MAX`].
     pub holds_errors: bool,
 }
 
-/// Whole events, one after the other.
-#[derive(Debug, Default)]
-pub struct Seen {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Seen {
-    /// The events one by one.
-    pub fn events(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = [0].into_iter().chain(self.ends.iter().copied());
-        starts.zip(&self.ends).filter_map(|(start, end)| self.bytes.get(start..*end))
-    }
-}
-
-/// How the body goes down.
+/// What an endpoint's answer may not be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Frame {
-    /// The length was announced, or there is no body, or the end of the connection ends it.
-    Plain,
-    /// In chunks.
-    Chunks,
+pub enum Unfit {
+    /// It is not HTTP as it must be.
+    Malformed(Malformed),
+    /// A stream has begun, and this does not go on with it.
+    NotAStream,
+    /// It does not say what it should in the format it should have.
+    Untranslatable,
+}
+
+impl From<Malformed> for Unfit {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
 }
 
 /// A head that waits, behind one pointer: an open stream must not pay for the room it takes.
@@ -107,21 +115,19 @@ pub struct Response {
     meter: Option<Box<Meter>>,
     /// An error that has not gone down. In a box, as it is rare.
     holding: Option<Box<Holding>>,
-    /// Events that went down and were not taken yet, where they are wanted.
-    seen: Option<Box<Seen>>,
     /// The head of a stream as it goes down, until it does.
     early: Option<Box<Early>>,
+    /// What few responses want. In a box: the others must not pay for it.
+    rare: Option<Box<Rare>>,
     interim_heads: u8,
-    /// In a box: it is wanted rarely, and not beyond the head.
-    timing: Option<Box<(Duration, Duration)>>,
     /// The client is told that asking again is of no use.
     is_exhausted: bool,
     /// The last event that went down is not whole: it was too large to be held back.
     is_split: bool,
     is_done: bool,
     has_said_done: bool,
-    /// The head of a stream went down before any of its content had come.
-    is_committed: bool,
+    /// The head of a stream went down, of whichever endpoint or the gateway's own.
+    is_open: bool,
     is_reusable: bool,
     is_client_reusable: bool,
     /// Status of the response; 0 before its head.
@@ -136,9 +142,8 @@ impl Response {
     /// A response of which nothing has come yet.
     #[must_use]
     pub fn new(asked: Asked) -> Self {
-        Self {
+        let mut response = Self {
             is_client_reusable: asked.is_keep_alive,
-            seen: asked.keeps_events.then(Box::default),
             asked,
             search: HeadSearch::for_response(),
             held: Buffer::default(),
@@ -148,18 +153,28 @@ impl Response {
             meter: None,
             holding: None,
             early: None,
+            rare: None,
             interim_heads: 0,
-            timing: None,
             is_exhausted: false,
             is_split: false,
             is_done: false,
             has_said_done: false,
-            is_committed: false,
+            is_open: false,
             is_reusable: false,
             status: 0,
             events: 0,
             content_bytes: 0,
+        };
+        if response.asked.keeps_events {
+            response.rare().seen = Some(Seen::default());
         }
+        response
+    }
+
+    /// Name of the request.
+    #[must_use]
+    pub const fn request_id(&self) -> RequestId {
+        self.asked.request_id
     }
 
     /// Whether the whole response has come.
@@ -186,18 +201,30 @@ impl Response {
         self.early.is_some()
     }
 
-    /// Sends on the head of a stream that has waited for its content.
-    pub fn commit(&mut self, out: &mut Vec<u8>) {
-        if let Some(head) = self.early.take() {
-            out.extend_from_slice(&head.0);
-            self.is_committed = true;
-        }
+    /// Whether the head of a stream went down: whatever comes now comes as an event.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// Whether the head of a stream may go down now, although nothing of its content has come.
+    #[must_use]
+    pub const fn may_open(&self) -> bool {
+        let is_begun = self.is_open || self.is_past_head() && self.early.is_none();
+        !is_begun && (self.asked.may_open || self.early.is_some())
+    }
+
+    /// Whether the request cannot be sent again, where something `has_answered` its client: a stream of which nothing but its
+    /// head went down may come from anybody; one that can be continued needs its request to the end.
+    #[must_use]
+    pub fn is_final(&self, has_answered: bool) -> bool {
+        has_answered && !(self.is_open && self.content_bytes == 0) && !self.may_continue()
     }
 
     /// Whether it is a stream of events.
     #[must_use]
     pub const fn is_events(&self) -> bool {
-        self.scanner.is_some()
+        self.scanner.is_some() || self.is_open
     }
 
     /// Whether the endpoint's connection can carry another request.
@@ -225,12 +252,13 @@ impl Response {
     /// The events that went down since this was asked last, where they are wanted. One larger than
     /// [`EVENT_BYTES_HELD_MAX`] is not among them.
     pub fn take_seen(&mut self) -> Option<Seen> {
-        self.seen.as_deref_mut().filter(|seen| !seen.ends.is_empty()).map(std::mem::take)
+        let seen = self.rare.as_deref_mut()?.seen.as_mut()?;
+        (!seen.is_empty()).then(|| std::mem::take(seen))
     }
 
     /// Has the head say where the time went: in the gateway until the request had gone up, and at the endpoint.
     pub fn set_timing(&mut self, gateway: Duration, endpoint: Duration) {
-        self.timing = Some(Box::new((gateway, endpoint)));
+        self.rare().timing = Some((gateway, endpoint));
     }
 
     /// Takes bytes from the endpoint and appends what goes down to `out`. The head of a stream waits for the first of its
@@ -243,15 +271,18 @@ impl Response {
         bytes: &[u8],
         buffers: &Buffers,
         out: &mut Vec<u8>,
-    ) -> Result<(), Malformed> {
+    ) -> Result<(), Unfit> {
         let start = out.len();
         if let Some(head) = self.early.take() {
             out.extend_from_slice(&head.0);
         }
         let fed = self.feed_any(bytes, buffers, out);
-        let is_waiting = self.content_bytes == 0 && !self.is_done && !self.is_committed;
-        if self.is_events() && is_waiting {
-            self.early = Some(Box::new(Early(out.split_off(start))));
+        if self.scanner.is_some() && !self.is_open {
+            if self.content_bytes == 0 && !self.is_done {
+                self.early = Some(Box::new(Early(out.split_off(start))));
+            } else {
+                self.is_open = true;
+            }
         }
         fed
     }
@@ -261,7 +292,7 @@ impl Response {
         bytes: &[u8],
         buffers: &Buffers,
         out: &mut Vec<u8>,
-    ) -> Result<(), Malformed> {
+    ) -> Result<(), Unfit> {
         if self.is_past_head() {
             return self.feed_content(bytes, buffers, out);
         }
@@ -296,18 +327,18 @@ impl Response {
     ///
     /// # Errors
     /// The response was not complete.
-    pub fn feed_close(&mut self, buffers: &Buffers, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    pub fn feed_close(&mut self, buffers: &Buffers, out: &mut Vec<u8>) -> Result<(), Unfit> {
         self.is_reusable = false;
         if let Some(holding) = &mut self.holding {
-            return holding.feed_close();
+            return Ok(holding.feed_close()?);
         }
-        let Some(body) = &mut self.body else { return Err(Malformed::Truncated) };
+        let Some(body) = &mut self.body else { return Err(Malformed::Truncated.into()) };
         body.at_close()?;
         if let Some(head) = self.early.take() {
             out.extend_from_slice(&head.0);
+            self.is_open = true;
         }
-        self.finish(buffers, out);
-        Ok(())
+        self.finish(buffers, out)
     }
 
     /// Appends what tells the client that the response broke off, and says whether there is such a thing: only a
@@ -316,36 +347,46 @@ impl Response {
     pub fn feed_fault(&mut self, fault: Fault, buffers: &Buffers, out: &mut Vec<u8>) -> bool {
         buffers.release(&mut self.held);
         self.is_reusable = false;
-        if !self.is_events() || self.is_early() || self.is_done || !self.is_at_boundary() {
+        if !self.is_open || self.is_done || !self.is_at_boundary() {
+            self.end_log(End::Broken);
             self.is_client_reusable = false;
             return false;
         }
-        if !self.has_said_done {
-            let error = reply::text_of(fault);
-            let id = self.asked.request_id.hex();
-            let id = std::str::from_utf8(&id).unwrap_or_default();
-            let start = self.open_chunk(out);
-            dialect::error_event(self.asked.dialect, &error, id, out);
-            self.close_chunk(start, out);
+        let words = if self.has_said_done { Vec::new() } else { self.words_of(fault) };
+        self.log(&words);
+        self.end_log(End::Broken);
+        if self.is_behind() {
+            // It would come before what the client has missed: whoever comes back finds it where it belongs.
+            self.is_client_reusable = false;
+            return false;
         }
-        if self.frame == Frame::Chunks {
-            out.extend_from_slice(encode::LAST_CHUNK);
-            self.is_done = true;
-        }
+        let start = self.open_chunk(out);
+        out.extend_from_slice(&words);
+        self.close_chunk(start, out);
+        self.close_frame(out);
+        self.is_done |= self.frame == Frame::Chunks;
         true
+    }
+
+    /// The event that ends a stream in which this went wrong: the endpoint's own words, where it has said any.
+    fn words_of(&mut self, fault: Fault) -> Vec<u8> {
+        if let Some(words) = self.rare.as_deref_mut().and_then(|rare| rare.last_words.take()) {
+            return words;
+        }
+        let mut words = Vec::new();
+        let id = self.asked.request_id.hex();
+        let id = std::str::from_utf8(&id).unwrap_or_default();
+        dialect::error_event(self.asked.dialect, &reply::text_of(fault), id, &mut words);
+        words
     }
 
     /// Appends what a client reads over and a client that is gone answers with a reset: an interim head, or a comment
     /// between two events. Nothing, where neither has a place.
     pub fn probe(&self, out: &mut Vec<u8>) {
-        if !self.has_head() || self.is_early() {
-            if self.asked.version == Version::Http11 {
-                out.extend_from_slice(CONTINUE);
-            }
-        } else if self.is_events() && self.is_at_boundary() && !self.is_done {
-            let start = self.open_chunk(out);
-            out.extend_from_slice(b": ping\n\n");
-            self.close_chunk(start, out);
+        if self.is_open {
+            self.beat(out);
+        } else if (!self.has_head() || self.is_early()) && self.asked.version == Version::Http11 {
+            out.extend_from_slice(CONTINUE);
         }
     }
 
@@ -360,7 +401,7 @@ impl Response {
         bytes: &[u8],
         buffers: &Buffers,
         out: &mut Vec<u8>,
-    ) -> Result<usize, Malformed> {
+    ) -> Result<usize, Unfit> {
         let mut used = 0;
         loop {
             let rest = bytes.get(used..).unwrap_or_default();
@@ -369,11 +410,14 @@ impl Response {
             }
             let mut slots = Slots::new();
             let Some(head) = parse::response(rest, &mut slots, self.asked.method)? else {
-                return Err(Malformed::BareLineFeed);
+                return Err(Malformed::BareLineFeed.into());
             };
             used += head.bytes;
             self.search = HeadSearch::for_response();
-            if self.asked.holds_errors && held::is_keepable(&head) {
+            let is_out_of_place = self.is_open && head.status >= 200 && !self.may_join(&head);
+            if (self.asked.holds_errors || self.is_open) && held::is_keepable(&head)
+                || is_out_of_place
+            {
                 let bytes = rest.get(..head.bytes).unwrap_or_default();
                 self.holding = Some(Box::new(Holding::begin(bytes, &head, buffers)));
                 return Ok(used);
@@ -384,7 +428,7 @@ impl Response {
             }
             self.interim_heads += 1;
             if head.status == 101 || usize::from(self.interim_heads) > limits::INTERIM_HEADS_MAX {
-                return Err(Malformed::SwitchedProtocols);
+                return Err(Malformed::SwitchedProtocols.into());
             }
         }
     }
@@ -394,20 +438,23 @@ impl Response {
         bytes: &[u8],
         buffers: &Buffers,
         out: &mut Vec<u8>,
-    ) -> Result<(), Malformed> {
+    ) -> Result<(), Unfit> {
         let Some(mut body) = self.body else { return Ok(()) };
         let start = self.open_chunk(out);
         let mut rest = bytes;
-        let mut fed = Ok(());
+        let mut fed: Result<(), Unfit> = Ok(());
         while !body.is_end() && !rest.is_empty() {
             match body.next(rest) {
                 Ok(piece) => {
                     let content = rest.get(piece.body).unwrap_or_default();
-                    self.pass(content, buffers, out);
                     rest = rest.get(piece.consumed..).unwrap_or_default();
+                    if let Err(unfit) = self.pass(content, buffers, out) {
+                        fed = Err(unfit);
+                        break;
+                    }
                 }
                 Err(malformed) => {
-                    fed = Err(malformed);
+                    fed = Err(malformed.into());
                     break;
                 }
             }
@@ -419,139 +466,30 @@ impl Response {
         if body.is_end() && !self.is_done {
             // Bytes after the end belong to no request: this connection cannot be trusted with another.
             self.is_reusable &= rest.is_empty();
-            self.finish(buffers, out);
+            self.finish(buffers, out)?;
         }
         Ok(())
     }
 
-    /// Content goes down, whole events at a time.
-    fn pass(&mut self, content: &[u8], buffers: &Buffers, out: &mut Vec<u8>) {
-        let Some(scanner) = &mut self.scanner else {
-            if let Some(meter) = &mut self.meter {
-                meter.feed_json(content);
-            }
-            self.content_bytes += content.len() as u64;
-            out.extend_from_slice(content);
-            return;
-        };
-        if self.asked.drops_usage_event || self.asked.keeps_events {
-            return self.pass_each(content, buffers, out);
-        }
-        let scan = scanner.feed(content);
-        if let Some(meter) = &mut self.meter {
-            meter.feed_events(content);
-        }
-        self.note(&scan);
-        let (whole, begun) =
-            content.split_at_checked(scan.boundary.unwrap_or(0)).unwrap_or((content, &[]));
-        self.pass_parts(whole, begun, buffers, out);
-    }
-
-    /// Events go down one by one, but for that of the usage where it is not wanted.
-    fn pass_each(&mut self, content: &[u8], buffers: &Buffers, out: &mut Vec<u8>) {
-        let mut rest = content;
-        while let Some(scanner) = &mut self.scanner
-            && !rest.is_empty()
-        {
-            let (length, scan) = scanner.feed_event(rest);
-            let (event, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-            rest = after;
-            let is_usage = self.meter.as_mut().is_some_and(|meter| {
-                meter.feed_events(event);
-                meter.is_usage_event()
-            });
-            if scan.boundary.is_none() {
-                self.pass_parts(&[], event, buffers, out);
-                continue;
-            }
-            // One too large to be held goes down, whether it came in parts or at once.
-            let is_held = !self.is_split && self.held.len() + event.len() <= EVENT_BYTES_HELD_MAX;
-            if is_held && is_usage && self.asked.drops_usage_event {
-                buffers.release(&mut self.held);
-            } else {
-                if let Some(seen) = self.seen.as_deref_mut().filter(|_| is_held) {
-                    seen.bytes.extend_from_slice(self.held.filled());
-                    seen.bytes.extend_from_slice(event);
-                    seen.ends.push(seen.bytes.len());
-                }
-                self.note(&scan);
-                self.pass_parts(event, &[], buffers, out);
-            }
-        }
-    }
-
-    fn note(&mut self, scan: &Scan) {
-        self.events += u64::from(scan.events);
-        self.has_said_done |= scan.is_done;
-    }
-
-    /// The whole events go down, with what was held of the first of them; what of another one has begun is held.
-    fn pass_parts(&mut self, whole: &[u8], begun: &[u8], buffers: &Buffers, out: &mut Vec<u8>) {
-        let before = out.len();
-        if !whole.is_empty() {
-            self.is_split = false;
-            out.extend_from_slice(self.held.filled());
-            buffers.release(&mut self.held);
-            out.extend_from_slice(whole);
-        }
-        if !begun.is_empty() {
-            if self.held.len() + begun.len() > EVENT_BYTES_HELD_MAX {
-                out.extend_from_slice(self.held.filled());
-                buffers.release(&mut self.held);
-                out.extend_from_slice(begun);
-                self.is_split = true;
-            } else {
-                buffers.append(&mut self.held, begun);
-            }
-        }
-        self.content_bytes += (out.len() - before) as u64;
-    }
-
     /// The end of the body goes down: what was held back of an event that nobody finished, and the last chunk.
-    fn finish(&mut self, buffers: &Buffers, out: &mut Vec<u8>) {
+    fn finish(&mut self, buffers: &Buffers, out: &mut Vec<u8>) -> Result<(), Unfit> {
+        self.pass_rest(buffers, out)?;
         self.is_done = true;
         if !self.held.is_empty() {
             let start = self.open_chunk(out);
             self.content_bytes += self.held.len() as u64;
             out.extend_from_slice(self.held.filled());
+            self.log(self.held.filled());
             self.close_chunk(start, out);
             buffers.release(&mut self.held);
         }
-        if self.frame == Frame::Chunks {
-            out.extend_from_slice(encode::LAST_CHUNK);
+        self.end_log(End::Done);
+        if !self.is_behind() {
+            self.close_frame(out);
         }
-    }
-
-    /// Leaves room for the head of a chunk, whose size is known once its content is there.
-    fn open_chunk(&self, out: &mut Vec<u8>) -> usize {
-        let start = out.len();
-        if self.frame == Frame::Chunks {
-            out.extend_from_slice(CHUNK_HEAD);
-        }
-        start
-    }
-
-    fn close_chunk(&self, start: usize, out: &mut Vec<u8>) {
-        if self.frame != Frame::Chunks {
-            return;
-        }
-        let mut size = out.len() - start - CHUNK_HEAD.len();
-        if size == 0 {
-            out.truncate(start);
-            return;
-        }
-        for digit in out.iter_mut().skip(start).take(CHUNK_DIGITS).rev() {
-            *digit = b"0123456789abcdef"[size & 15];
-            size >>= 4;
-        }
-        debug_assert_eq!(size, 0, "a chunk holds one read and one held event");
-        out.extend_from_slice(b"\r\n");
+        Ok(())
     }
 }
-
-/// The head of a chunk before its size is filled in. Leading zeros are legal (RFC 9112 section 7.1).
-const CHUNK_HEAD: &[u8] = b"000000\r\n";
-const CHUNK_DIGITS: usize = CHUNK_HEAD.len() - 2;
 
 #[cfg(test)]
 pub(in crate::relay) mod tests;

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
@@ -78,6 +79,10 @@ pub struct Outbox {
     fd: RawFd,
 }
 
+/// Bytes that travel with a connection at most: what a shard reads of one in a step, and as much of a head again.
+const LETTER_BYTES_MAX: usize = 160 << 10;
+const ADDRESS_BYTES: usize = 16;
+
 impl Inbox {
     /// Takes over the receiving end of a descriptor channel.
     ///
@@ -95,14 +100,25 @@ impl Inbox {
         poll_fn(|cx| self.readiness.poll_readable(cx)).await
     }
 
-    /// Takes one connection, and asks where it comes from; nobody if it has ended already.
+    /// Takes one connection, and asks where it comes from; nobody if it has ended already. What it has sent already and
+    /// was read elsewhere is put into `has_sent`; then where it comes from is what was found out there.
     ///
     /// # Errors
     /// `WouldBlock` if none waits; else the system's.
-    pub fn try_take(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
-        let connection = socket::recv_descriptor(self.fd)?;
+    pub fn try_take(&self, has_sent: &mut Vec<u8>) -> io::Result<(OwnedFd, Option<IpAddr>)> {
+        has_sent.resize(LETTER_BYTES_MAX, 0);
+        let (connection, length) = socket::recv_descriptor(self.fd, has_sent)?;
+        has_sent.truncate(length);
+        if let Some((from, sent)) = has_sent.split_first_chunk::<ADDRESS_BYTES>() {
+            let address = IpAddr::from(*from).to_canonical();
+            let kept = sent.len();
+            has_sent.copy_within(ADDRESS_BYTES.., 0);
+            has_sent.truncate(kept);
+            return Ok((connection, Some(address)));
+        }
+        has_sent.clear();
         let address = socket::remote_address(connection.as_raw_fd()).ok();
-        Ok((connection, address))
+        Ok((connection, address.map(|address| address.ip())))
     }
 }
 
@@ -118,9 +134,26 @@ impl Outbox {
     /// # Errors
     /// The connection, if the other shard's inbox is full.
     pub fn try_send(&self, connection: OwnedFd) -> Result<(), OwnedFd> {
-        match socket::send_descriptor(self.fd, connection.as_raw_fd()) {
+        match socket::send_descriptor(self.fd, connection.as_raw_fd(), &[0]) {
             Ok(()) => Ok(()),
             Err(_) => Err(connection),
         }
+    }
+
+    /// Hands a connection over that has `sent` something already, and comes from `address`. This thread's descriptor of it
+    /// stays open, and is to be closed.
+    ///
+    /// False: the other shard's inbox is full, or so much is not handed over.
+    #[must_use]
+    pub fn try_lend(&self, connection: RawFd, address: IpAddr, sent: &[u8]) -> bool {
+        if sent.is_empty() || sent.len() > LETTER_BYTES_MAX - ADDRESS_BYTES {
+            return false;
+        }
+        let address = match address {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        let letter = [&address.octets()[..], sent].concat();
+        socket::send_descriptor(self.fd, connection, &letter).is_ok()
     }
 }

@@ -180,3 +180,11 @@ pub(super) fn has_backlog(shared: &Shared) -> bool {
     shared.backlog.set(backlog);
     has
 }
+
+/// How much waits for room.
+pub(super) fn backlog_of(shared: &Shared) -> usize {
+    let backlog = shared.backlog.take();
+    let bytes = backlog.as_ref().map_or(0, |backlog| backlog.bytes.len() - backlog.sent);
+    shared.backlog.set(backlog);
+    bytes
+}

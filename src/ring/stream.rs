@@ -180,6 +180,12 @@ impl Stream {
         outbox::has_backlog(&self.readiness.shared)
     }
 
+    /// How much of what was posted waits for room, in bytes.
+    #[must_use]
+    pub fn backlog_bytes(&self) -> usize {
+        outbox::backlog_of(&self.readiness.shared)
+    }
+
     /// Ready once nothing that was posted waits for room, or the connection failed.
     pub fn poll_drained(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         outbox::poll_drained(&self.readiness.shared, cx)

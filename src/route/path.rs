@@ -20,6 +20,11 @@ pub enum Destination<'p> {
     },
     /// The list of models.
     ListModels,
+    /// A stream that its client comes back to.
+    Stream {
+        /// Its name, as it stands in the path.
+        id: &'p str,
+    },
     /// One model's entry in that list.
     DescribeModel {
         /// Its name or alias, percent-decoded.
@@ -35,6 +40,7 @@ impl Destination<'_> {
             Self::Generate(operation) => operation.name(),
             Self::Invoke { .. } => "invoke",
             Self::ListModels => "list_models",
+            Self::Stream { .. } => "resume",
             Self::DescribeModel { .. } => "describe_model",
         }
     }
@@ -44,7 +50,10 @@ impl Destination<'_> {
     pub const fn dialect(&self) -> Dialect {
         match self {
             Self::Generate(operation) => operation.dialect(),
-            Self::Invoke { .. } | Self::ListModels | Self::DescribeModel { .. } => Dialect::OpenAi,
+            Self::Invoke { .. }
+            | Self::ListModels
+            | Self::Stream { .. }
+            | Self::DescribeModel { .. } => Dialect::OpenAi,
         }
     }
 }
@@ -84,7 +93,7 @@ impl Unroutable {
     pub const fn explain(self) -> &'static str {
         match self {
             Self::UnknownPath => {
-                "There is nothing at this path. There are: POST /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/responses, /v1/messages and /v1/models/{model}/invoke; GET /v1/models and /v1/models/{model}."
+                "There is nothing at this path. There are: POST /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/responses, /v1/messages and /v1/models/{model}/invoke; GET /v1/models, /v1/models/{model} and /v1/streams/{id}."
             }
             Self::WrongMethod { .. } => {
                 "This path does not take this method; the Allow header names those it takes."
@@ -125,6 +134,8 @@ impl Unroutable {
 }
 
 const MODELS: &str = "/v1/models";
+const STREAMS: &str = "/v1/streams/";
+const LISTEN: &str = "GET";
 const READ: &str = "GET, HEAD";
 const SEND: &str = "POST";
 
@@ -144,6 +155,12 @@ pub fn destination(method: Method, path: &str) -> Result<Destination<'_>, Unrout
         return for_sending(method).map(|()| Destination::Generate(operation));
     }
     check(path)?;
+    if let Some(id) = path.strip_prefix(STREAMS) {
+        let is_name = !id.is_empty() && !id.contains('/');
+        let found =
+            if is_name { Destination::Stream { id } } else { return Err(Unroutable::UnknownPath) };
+        return for_listening(method).map(|()| found);
+    }
     let Some(rest) = path.strip_prefix(MODELS) else { return Err(Unroutable::UnknownPath) };
     if rest.is_empty() {
         return for_reading(method).map(|()| Destination::ListModels);
@@ -215,6 +232,13 @@ fn for_reading(method: Method) -> Result<(), Unroutable> {
     match method {
         Method::Get | Method::Head => Ok(()),
         _ => Err(Unroutable::WrongMethod { allow: READ }),
+    }
+}
+
+fn for_listening(method: Method) -> Result<(), Unroutable> {
+    match method {
+        Method::Get => Ok(()),
+        _ => Err(Unroutable::WrongMethod { allow: LISTEN }),
     }
 }
 

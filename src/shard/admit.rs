@@ -34,14 +34,16 @@ use crate::shard::Shard;
 use crate::shard::World;
 use crate::shard::grant::Full;
 use crate::shard::grant::Grant;
-use crate::shard::plan;
-use crate::shard::plan::Look;
+use crate::shard::look;
+use crate::shard::look::Goal;
+use crate::shard::look::Look;
 use crate::shard::plan::Plan;
 use crate::shard::refusal;
 use crate::shard::refusal::Refusal;
 use crate::shard::waiting;
 use crate::units::ModelId;
 use crate::units::QuotaId;
+use crate::units::ShardId;
 use crate::wire::head::RequestHead;
 
 /// Models that one request may be passed on to, each full in its turn.
@@ -55,6 +57,16 @@ pub(super) struct Knock<'s> {
     pub(super) look: Look,
     /// What it was let in with; nobody in particular asks if it may not enter.
     pub(super) grant: Grant<'s>,
+}
+
+impl Knock<'_> {
+    /// The shard that has the stream which the client comes back to, if it is another one.
+    pub(super) fn elsewhere(&self, shard: &Shard) -> Option<ShardId> {
+        match self.look.goal {
+            Ok(Goal::Resume(owner, _)) if shard.is_elsewhere(owner) => Some(owner),
+            _ => None,
+        }
+    }
 }
 
 /// Why a request is not let in.
@@ -74,7 +86,13 @@ impl From<Box<Refusal>> for Denied {
 /// Looks at a head: where does it go, and may whoever sent it come in? A shard that is full does not even ask that.
 pub(super) fn look<'s>(shard: &'s Shard, head: &RequestHead<'_, '_>, peer: IpAddr) -> Knock<'s> {
     let world = shard.world();
-    let mut look = plan::look(head, &world.snapshot.listen, peer);
+    let mut look = look::look(head, &world.snapshot.listen, peer);
+    if let Ok(Goal::Resume(owner, _)) = look.goal
+        && shard.is_elsewhere(owner)
+    {
+        // Everything else is the business of the shard that has the stream.
+        return Knock { world, look, grant: Grant::new(shard, Caller::default()) };
+    }
     if let Ok(goal) = look.goal {
         look.goal = goal.unless(shard.overload(0));
     }
@@ -343,7 +361,7 @@ pub(super) fn tokens(
     progress: &Progress,
     body_bytes: usize,
 ) -> Option<Tokens> {
-    if !plan.meters_usage {
+    if !plan.meters_usage && !response.is_events() {
         return None;
     }
     let reported = |input, output| Tokens { input, output, source: TokensSource::Reported };

@@ -1,8 +1,7 @@
 //! The life of a client connection: one request after the other, until one side has had enough.
 
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
-use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use crate::shard::admit;
 use crate::shard::request;
 use crate::shard::request::Fate;
 use crate::shard::state::Place;
+use crate::units::ShardId;
 
 /// How long a client may go on sending what nobody reads, after its connection was closed from our side.
 const LINGER: Duration = Duration::from_secs(2);
@@ -44,51 +44,80 @@ impl Drop for Open {
     }
 }
 
-/// Serves a client until its connection ends.
-pub(super) async fn serve(open: Open, connection: OwnedFd, address: IpAddr) {
-    let shard = Rc::clone(&open.0);
-    let Ok(stream) = Stream::from_fd(connection) else { return };
+/// Serves a client until its connection ends. What it `has_sent` is known where another shard has looked at it before; then
+/// it has been introduced there, too.
+///
+/// An async fn would keep its arguments twice, beside every open stream.
+pub(super) fn serve(
+    open: Open,
+    stream: Stream,
+    address: IpAddr,
+    has_sent: &[u8],
+) -> impl Future<Output = ()> + use<> {
     let mut client = Client::new(stream, address);
-    let presence = Presence::enter(&shard, client.stream());
-    if shard.world().snapshot.listen.proxy_protocol {
-        let introduced = Box::pin(introduce(&mut client, &shard)).await;
-        if introduced.is_none() {
-            shard.buffers.release(&mut client.input);
-            return client.into_stream().reset();
+    let must_introduce = has_sent.is_empty() && open.0.world().snapshot.listen.proxy_protocol;
+    open.0.buffers.append(&mut client.input, has_sent);
+    async move {
+        let shard = &open.0;
+        let fate = talk(shard, &mut client, must_introduce).await;
+        shard.buffers.release(&mut client.input);
+        let Some(stream) = client.into_stream() else { return };
+        match fate {
+            Fate::Linger => Box::pin(linger(stream, shard)).await,
+            Fate::KeepAlive | Fate::Moved => {}
+            Fate::Close => Box::pin(close(stream, shard)).await,
+            // The response is not complete: a reset cannot be taken for its end, whatever its framing.
+            Fate::Cut => stream.reset(),
         }
     }
-    let fate = loop {
+}
+
+/// Serves one request after the other.
+async fn talk(shard: &Shard, client: &mut Client, must_introduce: bool) -> Fate {
+    let Some(fd) = client.descriptor() else { return Fate::Cut };
+    let presence = Presence::enter(shard, fd);
+    if must_introduce && Box::pin(introduce(client, shard)).await.is_none() {
+        return Fate::Cut;
+    }
+    loop {
         let world = shard.world();
         presence.set_idle(true);
         if !world.is_serving() && client.input.is_empty() {
-            break Fate::Linger;
+            return Fate::Linger;
         }
         let peer = client.address;
-        let mut head = incoming::head(&mut client, &shard.buffers, world.limits(), |head| {
+        let mut head = incoming::head(client, &shard.buffers, world.limits(), |head| {
             // A world that was published while the head was waited for counts for this request already.
-            admit::look(&shard, head, peer)
+            admit::look(shard, head, peer)
         })
         .await;
         presence.set_idle(false);
         let fate = match &mut head {
-            Ok((outline, knock)) => request::serve(&shard, &mut client, outline, knock).await,
+            Ok((_, knock)) if let Some(owner) = knock.elsewhere(shard) => {
+                let is_handed = handed(shard, owner, client);
+                return if is_handed { Fate::Moved } else { Fate::Cut };
+            }
+            Ok((outline, knock)) => request::serve(shard, client, outline, knock).await,
             // In order: what the client was sent before may still be on its way, and a reset would cut it.
-            Err(Trouble::Closed) => break Fate::Linger,
-            Err(Trouble::Gone) => break Fate::Cut,
-            Err(trouble) => Box::pin(request::reject(&shard, &mut client, &world, trouble)).await,
+            Err(Trouble::Closed) => return Fate::Linger,
+            Err(Trouble::Gone) => return Fate::Cut,
+            Err(trouble) => Box::pin(request::reject(shard, client, &world, trouble)).await,
         };
         if fate != Fate::KeepAlive {
-            break fate;
+            return fate;
         }
-    };
-    shard.buffers.release(&mut client.input);
-    match fate {
-        Fate::Linger => Box::pin(linger(client, &shard)).await,
-        Fate::KeepAlive => {}
-        Fate::Close => Box::pin(close(client, &shard)).await,
-        // The response is not complete: a reset cannot be taken for its end, whatever its framing.
-        Fate::Cut => client.into_stream().reset(),
     }
+}
+
+/// Hands a connection, with what it has sent, to the shard that has the stream it comes back to. False: that takes no more.
+fn handed(shard: &Shard, owner: ShardId, client: &Client) -> bool {
+    let Some(outbox) = shard.outboxes.get(owner.index()) else { return false };
+    let Some(fd) = client.descriptor() else { return false };
+    let is_sent = outbox.try_lend(fd, client.address, client.input.filled());
+    if is_sent {
+        shard.page.add(ShardCounter::ConnectionsHandedOver, 1);
+    }
+    is_sent
 }
 
 /// Has a proxy say who the client is. Without that, or from a proxy that nobody trusts, nothing is known of the
@@ -110,27 +139,27 @@ async fn introduce(client: &mut Client, shard: &Shard) -> Option<()> {
 }
 
 /// Closes at once, when the client has been sent everything.
-async fn close(mut client: Client, shard: &Shard) {
-    if client.stream().drained(shard.write_deadline()).await.is_err() {
-        client.into_stream().reset();
+async fn close(mut stream: Stream, shard: &Shard) {
+    if stream.drained(shard.write_deadline()).await.is_err() {
+        stream.reset();
     }
 }
 
 /// Closes our direction, then reads and drops what the client still sends until it has closed its own.
-async fn linger(mut client: Client, shard: &Shard) {
-    if client.stream().drained(shard.write_deadline()).await.is_err() {
-        return client.into_stream().reset();
+async fn linger(mut stream: Stream, shard: &Shard) {
+    if stream.drained(shard.write_deadline()).await.is_err() {
+        return stream.reset();
     }
-    client.stream().close_send();
+    stream.close_send();
     let deadline = clock::now().after(LINGER);
     let mut dropped = 0;
     while dropped < LINGER_BYTES_MAX {
-        let got = shard.buffers.with_scratch(|scratch, _| client.stream().try_recv(scratch));
+        let got = shard.buffers.with_scratch(|scratch, _| stream.try_recv(scratch));
         match got {
             Ok(0) => return,
             Ok(count) => dropped += count,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                if client.stream().readable(deadline).await.is_err() {
+                if stream.readable(deadline).await.is_err() {
                     return;
                 }
             }
@@ -147,8 +176,7 @@ struct Presence<'s> {
 }
 
 impl<'s> Presence<'s> {
-    fn enter(shard: &'s Shard, stream: &Stream) -> Self {
-        let fd = stream.as_raw_fd();
+    fn enter(shard: &'s Shard, fd: RawFd) -> Self {
         let place = shard.state.with(|own| own.enter(Place::Idle(fd)));
         Self { shard, place, fd }
     }

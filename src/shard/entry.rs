@@ -137,6 +137,11 @@ impl<'s> Entry<'s> {
         self.record.slot = Some(slot);
     }
 
+    /// Whether it was sent, or tried to be sent, to any endpoint.
+    pub(super) const fn has_attempted(&self) -> bool {
+        self.record.attempts > 0
+    }
+
     /// A second endpoint was asked beside the first.
     pub(super) fn hedged(&mut self) {
         self.record.hedged = true;
@@ -146,6 +151,23 @@ impl<'s> Entry<'s> {
     pub(super) fn turned(&mut self, from: LaneId, to: LaneId) {
         self.record.fell_back_from.get_or_insert(from);
         self.record.lane = Some(to);
+    }
+
+    /// Its client has come back on another connection.
+    pub(super) fn came_back(&mut self) {
+        self.record.resumed = self.record.resumed.saturating_add(1);
+    }
+
+    /// It went on after it had broken off.
+    pub(super) fn went_on(&mut self) {
+        self.record.continued = self.record.continued.saturating_add(1);
+    }
+
+    /// It was only about coming back to another request's stream.
+    pub(super) fn returned(&mut self, status: u16) {
+        self.record.operation = "resume";
+        self.record.status = status;
+        self.is_closed = true;
     }
 
     /// A connection was opened for it.
@@ -161,6 +183,7 @@ impl<'s> Entry<'s> {
         outcome: &Result<(), Fault>,
     ) {
         self.record.is_stream = response.is_events();
+        self.record.client_left = progress.has_left;
         self.record.events = response.events;
         self.record.bytes_down = response.content_bytes;
         self.record.ttft = progress.first_content.map(|moment| moment.since(self.arrived));

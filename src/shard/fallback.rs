@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::accept::client::Client;
 use crate::record::Fault;
+use crate::record::counters::Continued;
 use crate::record::counters::LaneCounter;
 use crate::ring::clock;
 use crate::shard::admit::Asking;
@@ -36,6 +37,16 @@ pub(super) async fn take<'w>(
                 let until = clock::now().after(wait);
                 waiting::pause(asking, client, until).await.map_err(|_| Fault::ClientGone)?;
             }
+            Ok(true)
+        }
+        Step::GoOn { wait, is_elsewhere } => {
+            attempts.note_retry();
+            entry.went_on();
+            if wait > Duration::ZERO {
+                clock::sleep(wait).await;
+            }
+            let how = if is_elsewhere { Continued::ElsewhereOk } else { Continued::ReconnectedOk };
+            asking.shard.page.add(how, 1);
             Ok(true)
         }
         Step::ToLarger(model) => {

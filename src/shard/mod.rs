@@ -7,9 +7,12 @@ mod drain;
 mod entry;
 mod fallback;
 mod grant;
+mod look;
 mod plan;
 mod refusal;
 mod request;
+mod resume;
+mod speaker;
 mod state;
 mod start;
 mod waiting;
@@ -28,6 +31,7 @@ use crate::accept::overload;
 use crate::accept::overload::Caps;
 use crate::accept::overload::Load;
 use crate::accept::overload::Overload;
+use crate::balance::hash;
 use crate::crossing::gauges::SharedPage;
 use crate::crossing::health::SharedHealth;
 use crate::crossing::nonces::SharedNonces;
@@ -38,12 +42,20 @@ use crate::crossing::quota::SharedBook;
 use crate::crossing::records;
 use crate::record::counters::Retirement;
 use crate::record::counters::ShardCounter;
+use crate::relay::exchange::Manners;
+use crate::relay::exchange::Slow;
+use crate::relay::replay::Shelf;
 use crate::ring::clock;
 use crate::ring::listen::Outbox;
 use crate::ring::turn;
 use crate::shard::state::State;
 use crate::snapshot::PoolLimits;
+use crate::snapshot::SlowReader;
+use crate::snapshot::Snapshot;
+use crate::snapshot::Streams;
 use crate::snapshot::Upstream;
+use crate::units::GroupId;
+use crate::units::Millis;
 use crate::units::Moment;
 use crate::units::ShardId;
 use crate::upstream::pool;
@@ -72,6 +84,8 @@ pub(crate) struct Shard {
     nonces: SharedNonces,
     /// How the endpoints are, on the whole node.
     health: SharedHealth,
+    /// What is kept of streams whose clients may come back; none: of none.
+    shelf: Option<Rc<Shelf>>,
 }
 
 /// One publication, as this shard's requests hold it.
@@ -81,6 +95,10 @@ pub(crate) struct World {
     limits: Limits,
     /// How connections are kept, by the endpoint's slot; none for a slot of earlier worlds.
     pools: Vec<Option<pool::Limits>>,
+    /// How clients are treated while their streams last, by model.
+    manners: Vec<Manners>,
+    /// The endpoints of each upstream, as one.
+    groups: Vec<GroupId>,
 }
 
 impl World {
@@ -100,7 +118,9 @@ impl World {
             pools.resize(pools.len().max(slot + 1), None);
             pools[slot] = Some(Self::pool_limits(snapshot.upstream(endpoint.upstream)));
         }
-        Self { snapshot, phase, limits, pools }
+        let manners = snapshot.models.iter().map(|model| manners(&model.streams)).collect();
+        let groups = snapshot.upstreams.iter().map(|upstream| group(&snapshot, upstream)).collect();
+        Self { snapshot, phase, limits, pools, manners, groups }
     }
 
     /// How connections to an upstream's endpoints are kept.
@@ -120,7 +140,37 @@ impl World {
     }
 }
 
+/// The endpoints of an upstream, as one: whatever it is called, and wherever it stands in the file.
+fn group(snapshot: &Snapshot, upstream: &Upstream) -> GroupId {
+    let slots = upstream.endpoints.iter().map(|id| snapshot.endpoint(*id).slot.0);
+    let mut slots: Vec<u32> = slots.collect();
+    slots.sort_unstable();
+    let bytes: Vec<u8> = slots.into_iter().flat_map(u32::to_le_bytes).collect();
+    GroupId(hash::key(&bytes))
+}
+
+/// How the clients of a model are treated.
+fn manners(streams: &Streams) -> Manners {
+    let beats = streams.heartbeat;
+    Manners {
+        heartbeat: beats.map(|beats| Millis::of(beats.every)).unwrap_or_default(),
+        heartbeat_most: beats.map(|beats| Millis::of(beats.most)).unwrap_or_default(),
+        slow: match streams.slow_reader {
+            SlowReader::Wait => Slow::Wait,
+            SlowReader::DropStream { after } => Slow::Drop { after: Millis::of(after) },
+            SlowReader::Buffer { bytes } => Slow::Buffer { bytes },
+        },
+        window: Millis::of(streams.resume.rule.window),
+        outlives_client: streams.continue_on_disconnect,
+    }
+}
+
 impl Shard {
+    /// Whether a stream of this shard's is another one's business.
+    fn is_elsewhere(&self, owner: ShardId) -> bool {
+        owner != self.id && owner.index() < self.outboxes.len()
+    }
+
     /// The world for a request that begins now.
     fn world(&self) -> Rc<World> {
         self.state.with(|own| {

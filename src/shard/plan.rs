@@ -1,11 +1,8 @@
 //! What is to become of a request: pure, from its bytes and the world.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use crate::accept::incoming::Incoming;
-use crate::accept::overload::Overload;
-use crate::accept::proxy;
 use crate::llm::dialect::Dialect;
 use crate::llm::dialect::Operation;
 use crate::llm::edit;
@@ -14,22 +11,19 @@ use crate::llm::estimate;
 use crate::llm::normalize;
 use crate::llm::request;
 use crate::llm::request::Ask;
-use crate::record::RequestId;
 use crate::route::path;
 use crate::route::path::Destination;
+use crate::shard::look::Goal;
+use crate::shard::refusal::NoStream;
 use crate::shard::refusal::Refusal;
-use crate::shard::refusal::overloaded;
-use crate::shard::refusal::too_large;
+use crate::shard::refusal::no_stream;
 use crate::shard::refusal::unfit;
 use crate::shard::refusal::unknown_model;
 use crate::shard::refusal::unreadable;
 use crate::shard::refusal::unroutable;
-use crate::snapshot::Listen;
 use crate::snapshot::Snapshot;
 use crate::units::ModelId;
-use crate::wire::head::BodyLength;
 use crate::wire::head::RequestHead;
-use crate::wire::head::is_same_name;
 
 /// What is to be done.
 pub(super) enum Decision<'w> {
@@ -77,6 +71,11 @@ struct Policed<'w> {
 }
 
 impl<'w> Plan<'w> {
+    /// What is asked; none where the body may be any JSON.
+    pub(super) const fn kind(&self) -> Option<Operation> {
+        self.kind
+    }
+
     /// Name of the operation in metrics.
     pub(super) fn operation(&self) -> &'static str {
         self.kind.map_or("invoke", Operation::name)
@@ -199,78 +198,6 @@ impl<'w> Plan<'w> {
     }
 }
 
-/// What the head alone says.
-pub(super) struct Look {
-    /// Where it goes, or why nowhere.
-    pub(super) goal: Result<Goal, Box<Refusal>>,
-    /// The name that the client has given the request, where the config trusts it.
-    pub(super) trusted_id: Option<RequestId>,
-    /// Whose request it is: where the connection comes from, or whom trusted proxies name.
-    pub(super) client: IpAddr,
-}
-
-/// Where a request goes by its head.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Goal {
-    /// To an operation of a model API; the body names the model.
-    Generate(Operation),
-    /// Somewhere else: the path must be read again.
-    Other,
-}
-
-impl Goal {
-    /// How its errors are written.
-    pub(super) fn dialect(self) -> Dialect {
-        match self {
-            Self::Generate(operation) => operation.dialect(),
-            Self::Other => Dialect::OpenAi,
-        }
-    }
-
-    /// This goal, unless the shard has no room for the request.
-    pub(super) fn unless(self, overload: Option<Overload>) -> Result<Self, Box<Refusal>> {
-        match overload {
-            None => Ok(self),
-            Some(why) => Err(overloaded(why).spoken(self.dialect())),
-        }
-    }
-}
-
-/// Looks at the head alone: is there anything at this path for this method, and may its body be as large as it
-/// says? So a body that nobody wants is refused before it is sent.
-pub(super) fn look(head: &RequestHead<'_, '_>, listen: &Listen, peer: IpAddr) -> Look {
-    let trusted_id = match head.fields.get("x-request-id") {
-        Some(text) if listen.trust_request_id => RequestId::parse(text),
-        _ => None,
-    };
-    Look { goal: goal(head, listen), trusted_id, client: client(head, listen, peer) }
-}
-
-fn client(head: &RequestHead<'_, '_>, listen: &Listen, peer: IpAddr) -> IpAddr {
-    let trusted = &listen.trusted_proxies;
-    if trusted.is_empty() {
-        return peer;
-    }
-    let fields = head.fields.iter();
-    let forwarded = fields.filter(|field| is_same_name(field.name, "x-forwarded-for"));
-    let forwarded = forwarded.map(|field| field.value);
-    proxy::client_address(peer, forwarded, |address| trusted.contains(address))
-}
-
-fn goal(head: &RequestHead<'_, '_>, listen: &Listen) -> Result<Goal, Box<Refusal>> {
-    let destination = path::destination(head.method, head.path)
-        .map_err(|why| unroutable(why).spoken(path::dialect(head.path)))?;
-    if let BodyLength::Exact(length) = head.body
-        && usize::try_from(length).is_ok_and(|length| length > listen.body_bytes_max)
-    {
-        return Err(too_large(listen.body_bytes_max).spoken(destination.dialect()));
-    }
-    Ok(match destination {
-        Destination::Generate(operation) => Goal::Generate(operation),
-        _ => Goal::Other,
-    })
-}
-
 /// Decides about a request that has arrived whole.
 pub(super) fn decide<'w>(
     world: &'w Snapshot,
@@ -281,6 +208,7 @@ pub(super) fn decide<'w>(
         Goal::Generate(operation) => {
             generate(world, request.body(), operation).map_err(|refusal| refusal.of(operation))
         }
+        Goal::Resume(..) => Err(no_stream(NoStream::Unknown)),
         Goal::Other => request.with_head(|head| other(world, request, head)),
     }
 }
@@ -296,6 +224,7 @@ fn other<'w>(
             invoke(world, request.body(), &model, version.as_deref())
         }
         Destination::ListModels => Ok(Decision::ListModels),
+        Destination::Stream { .. } => Err(no_stream(NoStream::Unknown)),
         Destination::DescribeModel { model } => match world.route.pick(&model) {
             Some(id) => Ok(Decision::DescribeModel(id)),
             None => Err(unknown_model(world, &model)),

@@ -11,6 +11,7 @@ use crate::llm::dialect::Dialect;
 use crate::llm::dialect::Operation;
 use crate::llm::normalize;
 use crate::llm::request::Unreadable;
+use crate::llm::stream::translate::Untranslatable;
 use crate::record::Reason;
 use crate::record::counters::Cap;
 use crate::record::refusal::Door;
@@ -138,6 +139,50 @@ pub(super) fn unknown_model(world: &Snapshot, name: &str) -> Box<Refusal> {
     let mut refusal = Refusal::new(404, Door::ModelNotFound, message);
     refusal.param = Some(Cow::Borrowed("model"));
     refusal
+}
+
+/// A request for which its upstream has no words.
+#[expect(clippy::needless_pass_by_value, reason = "as an error is mapped")]
+pub(super) fn untranslatable(why: Untranslatable) -> Box<Refusal> {
+    let message = match why {
+        Untranslatable::Asks(key) => {
+            format!("This model's server has no `{key}`: leave it out, or ask another model.")
+        }
+        _ => "This model's server cannot be asked this: its API has no words for it.".to_owned(),
+    };
+    Refusal::new(400, Door::InvalidBody, message)
+}
+
+/// A stream that its client cannot come back to.
+pub(super) fn no_stream(why: NoStream) -> Box<Refusal> {
+    match why {
+        NoStream::Unknown => Refusal::new(
+            404,
+            Door::StreamNotFound,
+            "There is no such stream. Its name is in the x-ringway-stream header of its response.",
+        ),
+        NoStream::Gone => Refusal::new(
+            410,
+            Door::StreamGone,
+            "What you have missed of this stream is not kept any more. Send the request anew, without Last-Event-ID.",
+        ),
+        NoStream::Future => Refusal::new(
+            400,
+            Door::EventUnknown,
+            "This stream has no such event yet: Last-Event-ID must be the id of an event that it has sent.",
+        ),
+    }
+}
+
+/// Why a client cannot come back to a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoStream {
+    /// There is none of this name, for this tenant.
+    Unknown,
+    /// What was missed is not kept.
+    Gone,
+    /// It has not got so far.
+    Future,
 }
 
 pub(super) fn too_large(bound: usize) -> Box<Refusal> {

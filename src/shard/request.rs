@@ -6,14 +6,8 @@ use crate::accept::client::Client;
 use crate::accept::incoming;
 use crate::accept::incoming::Incoming;
 use crate::accept::incoming::Outline;
-use crate::admission::Caller;
-use crate::llm::dialect::ErrorText;
 use crate::record::Fault;
 use crate::relay::exchange::Ended;
-use crate::relay::reply;
-use crate::relay::reply::Reply;
-use crate::relay::response::Asked;
-use crate::relay::response::Response;
 use crate::shard::Shard;
 use crate::shard::World;
 use crate::shard::admit;
@@ -21,18 +15,18 @@ use crate::shard::admit::Asking;
 use crate::shard::admit::Denied;
 use crate::shard::admit::Knock;
 use crate::shard::attempt;
-use crate::shard::attempt::Attempts;
 use crate::shard::attempt::Way;
 use crate::shard::entry::Entry;
 use crate::shard::fallback;
 use crate::shard::grant::Grant;
+use crate::shard::look::Goal;
+use crate::shard::look::Look;
 use crate::shard::plan;
 use crate::shard::plan::Decision;
-use crate::shard::plan::Goal;
-use crate::shard::plan::Look;
 use crate::shard::plan::Plan;
 use crate::shard::refusal;
 use crate::shard::refusal::Refusal;
+use crate::shard::speaker::Speaker;
 use crate::wire::head::BodyLength;
 use crate::wire::head::Method;
 use crate::wire::head::Version;
@@ -48,6 +42,8 @@ pub(super) enum Fate {
     Linger,
     /// It is cut: the response is not complete, and the client must see that.
     Cut,
+    /// Another shard has it.
+    Moved,
 }
 
 /// Serves one request, of which the head has arrived.
@@ -86,6 +82,12 @@ async fn pass<'w>(
     // The body: only if there is somebody to give it to who may come in, and room.
     let (mut request, goal) = arrive(speaker, world, client, look, grant, entry).await?;
 
+    if let Goal::Resume(..) = goal {
+        let back = Box::pin(speaker.resume(world, client, &request, &grant.caller, entry)).await;
+        request.release(&shard.buffers);
+        return Ok(back?);
+    }
+
     // Route: which model, and what is asked of whom. Admit: may the caller have it, and is as much left of its limits?
     let asking = Asking { shard, world, request: &request, address: look.client };
     let mut plan = route(asking, goal, grant, client).await?;
@@ -93,20 +95,21 @@ async fn pass<'w>(
 
     // Balance, upstream, relay: until it works, or may not be tried again.
     let body_bytes = request.body().len();
-    let way = Way { plan: &plan, caller: &grant.caller };
-    let mut attempts = Attempts::new(shard, world, &way, &request, entry.arrived());
-    let mut response = speaker.response(&plan, &grant.caller, entry);
+    let (mut attempts, mut response) = speaker.prepare(world, &plan, grant, &request, entry)?;
     let outcome = loop {
         let way = Way { plan: &plan, caller: &grant.caller };
         let outcome =
             attempt::run(&mut attempts, &way, client, &mut request, &mut response, entry).await;
-        let Some(step) = attempts.step(&outcome) else { break outcome };
+        let Some(step) = attempts.step(&outcome, &way, &request, &response) else { break outcome };
         let asking = Asking { shard, world, request: &request, address: look.client };
         let next = fallback::take(step, &mut attempts, &asking, grant, &mut plan, client, entry);
         match Box::pin(next).await {
-            Ok(true) => response = speaker.response(&plan, &grant.caller, entry),
+            Ok(true) => {}
             Ok(false) => break outcome,
             Err(fault) => break Err(fault),
+        }
+        if !speaker.renew(&mut attempts, &mut response, &plan, grant, &request, entry) {
+            break outcome;
         }
     };
     let outcome = match outcome {
@@ -116,26 +119,28 @@ async fn pass<'w>(
     request.release(&shard.buffers);
 
     // Record: what happened; entry and grant see to the rest when they are dropped, whatever happens.
-    let progress = *attempts.progress();
-    entry.answered(&response, &progress, &outcome);
-    if let Some(tokens) = admit::tokens(&plan, &response, &progress, body_bytes) {
+    // Nothing of this may be kept beside an open stream, hence no name for the progress.
+    let has_answered = attempts.progress().has_answered;
+    entry.answered(&response, attempts.progress(), &outcome);
+    if let Some(tokens) = admit::tokens(&plan, &response, attempts.progress(), body_bytes) {
         entry.cost(tokens);
         grant.settle(tokens.sum());
     }
     grant.ended(response.status, outcome.err().map(Fault::label));
-    Ok(match outcome {
+    let fate = match outcome {
         Ok(()) if response.is_client_reusable() => Fate::KeepAlive,
         Ok(()) if !outline.is_keep_alive && client.input.is_empty() => Fate::Close,
         Ok(()) => Fate::Linger,
-        Err(fault) if progress.has_answered => {
+        Err(fault) if has_answered => {
             Box::pin(attempts.break_off(client, &mut response, fault)).await
         }
         Err(fault) => Box::pin(speaker.apologise(client, &plan, entry, fault)).await,
-    })
+    };
+    Ok(attempts.part(fate))
 }
 
 /// Why a request goes to no model server.
-enum Ending<'w> {
+pub(super) enum Ending<'w> {
     /// It may not, or cannot; its body has arrived whole, or has not.
     Refused(Box<Refusal>, bool),
     /// The gateway answers by itself.
@@ -225,132 +230,6 @@ async fn route<'w>(
         Ok(()) => Ok(plan),
         Err(Denied::Gone) => Err(Ending::Gone),
         Err(Denied::Refused(refusal)) => Err(refusal.into()),
-    }
-}
-
-/// Who speaks for the gateway itself.
-struct Speaker<'s> {
-    shard: &'s Shard,
-    outline: &'s Outline,
-    is_keep_alive: bool,
-}
-
-impl Speaker<'_> {
-    /// Whether the client's connection may carry another request, as of now: a drain may have begun since this one came.
-    fn may_persist(&self) -> bool {
-        self.is_keep_alive && self.shard.world().is_serving()
-    }
-
-    /// A request that goes to no model server.
-    async fn end(&self, client: &mut Client, entry: &mut Entry<'_>, ending: Ending<'_>) -> Fate {
-        match ending {
-            Ending::Refused(refusal, has_body) => {
-                self.refuse(client, entry, &refusal, has_body).await
-            }
-            Ending::Said(body) => self.say(client, entry, &body).await,
-            Ending::Gone => entry.abandon(Fault::ClientGone),
-        }
-    }
-
-    /// A request that may not enter. If its body has not arrived (whole), the connection cannot go on.
-    async fn refuse(
-        &self,
-        client: &mut Client,
-        entry: &mut Entry<'_>,
-        refusal: &Refusal,
-        has_body: bool,
-    ) -> Fate {
-        let id = entry.id();
-        entry.refused(refusal);
-        let is_keep_alive = has_body && self.may_persist();
-        let reply = Reply {
-            allow: refusal.allow,
-            retry_after: refusal.retry_after,
-            fields: &refusal.fields,
-            www_authenticate: refusal.www_authenticate,
-            ..self.reply(refusal.status, &id, is_keep_alive)
-        };
-        let text = ErrorText {
-            status: refusal.status,
-            message: &refusal.message,
-            kind: None,
-            param: refusal.param.as_deref(),
-            code: refusal.code.as_deref(),
-        };
-        let mut out = Vec::new();
-        reply::error(&reply, refusal.dialect, &text, &mut out);
-        self.send(client, &out, is_keep_alive).await
-    }
-
-    /// An answer of the gateway's own.
-    async fn say(&self, client: &mut Client, entry: &mut Entry<'_>, body: &[u8]) -> Fate {
-        let id = entry.id();
-        entry.said(body.len());
-        let mut out = Vec::new();
-        let is_keep_alive = self.may_persist();
-        reply::json(&self.reply(200, &id, is_keep_alive), body, &mut out);
-        self.send(client, &out, is_keep_alive).await
-    }
-
-    /// A request that failed before anything of an answer went down.
-    async fn apologise(
-        &self,
-        client: &mut Client,
-        plan: &Plan<'_>,
-        entry: &Entry<'_>,
-        fault: Fault,
-    ) -> Fate {
-        if fault == Fault::ClientGone {
-            return Fate::Cut;
-        }
-        let (id, is_keep_alive) = (entry.id(), self.may_persist());
-        let reply = Reply {
-            retry_after: (fault.status() == 503).then_some(refusal::RETRY_AFTER_SECONDS),
-            is_exhausted: true,
-            fields: plan.fields().unwrap_or_default(),
-            ..self.reply(fault.status(), &id, is_keep_alive)
-        };
-        let mut out = Vec::new();
-        reply::error(&reply, plan.dialect, &reply::text_of(fault), &mut out);
-        self.send(client, &out, is_keep_alive).await
-    }
-
-    async fn send(&self, client: &mut Client, out: &[u8], is_keep_alive: bool) -> Fate {
-        match client.send_all(out, self.shard.write_deadline()).await {
-            Ok(()) if is_keep_alive => Fate::KeepAlive,
-            Ok(()) => Fate::Linger,
-            Err(_) => Fate::Cut,
-        }
-    }
-
-    fn reply<'r>(&self, status: u16, request_id: &'r [u8; 32], is_keep_alive: bool) -> Reply<'r> {
-        Reply {
-            status,
-            request_id,
-            is_keep_alive,
-            is_http10: self.outline.version == Version::Http10,
-            is_head: self.outline.method == Method::Head,
-            retry_after: None,
-            fields: &[],
-            www_authenticate: None,
-            allow: None,
-            is_exhausted: false,
-        }
-    }
-
-    fn response(&self, plan: &Plan<'_>, caller: &Caller, entry: &Entry<'_>) -> Response {
-        Response::new(Asked {
-            method: self.outline.method,
-            version: self.outline.version,
-            is_keep_alive: self.may_persist(),
-            dialect: plan.dialect,
-            request_id: entry.request_id(),
-            fields: plan.fields().map(Box::from),
-            meters_usage: plan.meters_usage,
-            keeps_events: plan.is_stream && !caller.steps.is_empty(),
-            drops_usage_event: plan.drops_usage_event,
-            holds_errors: true,
-        })
     }
 }
 

@@ -30,6 +30,7 @@ use crate::crossing::quota::SharedBook;
 use crate::crossing::records;
 use crate::knobs::SHARDS_MAX;
 use crate::record::counters::ShardCounter;
+use crate::relay::replay::Shelf;
 use crate::ring;
 use crate::ring::Ring;
 use crate::ring::clock;
@@ -37,6 +38,7 @@ use crate::ring::listen::Inbox;
 use crate::ring::listen::Listener;
 use crate::ring::listen::Outbox;
 use crate::ring::stream::Readiness;
+use crate::ring::stream::Stream;
 use crate::ring::task;
 use crate::ring::turn;
 use crate::shard::Shard;
@@ -80,6 +82,8 @@ pub struct Setup {
     pub held_bytes_max: usize,
     /// Requests that wait for their turn at a limit.
     pub queue_max: usize,
+    /// Memory in which it keeps streams for clients that may come back, in bytes; 0: it keeps none.
+    pub replay_bytes: usize,
     /// What is used of every limit, on all shards.
     pub book: SharedBook,
     /// Signed requests that were let in, on all shards.
@@ -156,6 +160,7 @@ async fn serve(
         id, mut inlet, pages, records, inbox, outboxes, connections_max, socket_bytes, ..
     } = setup;
     let first_bound = setup.first_bound;
+    let replay_bytes = setup.replay_bytes;
     let page = pages.get(id.index()).cloned().ok_or("a shard without a page")?;
     let shard = Rc::new(Shard {
         id,
@@ -171,7 +176,9 @@ async fn serve(
         book: setup.book,
         nonces: setup.nonces,
         health: setup.health,
+        shelf: (replay_bytes > 0).then(|| Rc::new(Shelf::new(replay_bytes))),
     });
+    shard.page.set(ShardCounter::ReplayBudget, replay_bytes as u64);
     let bell = inlet.take_bell().ok_or("a shard without a bell")?;
     let bell_fd = bell.as_raw_fd();
     let mut bell = Readiness::new(bell).map_err(|error| error.to_string())?;
@@ -273,10 +280,10 @@ fn enter(shard: &Rc<Shard>, connection: OwnedFd, address: IpAddr) {
             }
         }
     }
-    hold(shard, connection, address);
+    hold(shard, connection, address, &[]);
 }
 
-fn hold(shard: &Rc<Shard>, connection: OwnedFd, address: IpAddr) {
+fn hold(shard: &Rc<Shard>, connection: OwnedFd, address: IpAddr, has_sent: &[u8]) {
     if shard.page.load(ShardCounter::ConnectionsOpen) >= shard.connections_max {
         shard.page.add(ShardCounter::ConnectionsRefused, 1);
         return turn_away(&connection);
@@ -286,7 +293,8 @@ fn hold(shard: &Rc<Shard>, connection: OwnedFd, address: IpAddr) {
     if shard.socket_bytes > 0 {
         let _found_by_read = socket::set_unsent_max(connection.as_raw_fd(), shard.socket_bytes);
     }
-    task::spawn(connection::serve(Open::count(shard), connection, address));
+    let Ok(stream) = Stream::from_fd(connection) else { return };
+    task::spawn(connection::serve(Open::count(shard), stream, address, has_sent));
 }
 
 /// The cheapest answer there is: the socket's own buffer takes it, and nobody waits for anything.
@@ -304,9 +312,12 @@ connection: close\r\n\
 {\"error\":{\"message\":\"The gateway is at its capacity. Try again later.\",\"type\":\"server_error\",\"param\":null,\"code\":\"overloaded\"}}";
 
 async fn take_handed(shard: &Rc<Shard>, mut inbox: Inbox) {
+    let mut letter = Vec::new();
     loop {
-        match inbox.try_take() {
-            Ok((connection, Some(address))) => hold(shard, connection, address.ip()),
+        match inbox.try_take(&mut letter) {
+            Ok((connection, Some(address))) => {
+                hold(shard, connection, address, &letter);
+            }
             // It has ended on its way here.
             Ok((_, None)) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -360,6 +371,13 @@ fn tick(shard: &Shard) {
         own.pool.sweep(now, limits, Link::is_quiet, |_, reason| shard.note_retired(reason));
         shard.page.set(ShardCounter::PoolIdle, own.pool.idle() as u64);
     });
+    if let Some(shelf) = &shard.shelf {
+        shelf.sweep(now);
+        let counts = shelf.counts();
+        shard.page.set(ShardCounter::ReplayBytes, counts.bytes as u64);
+        shard.page.set(ShardCounter::ReplayStreams, counts.streams as u64);
+        shard.page.set(ShardCounter::ReplayGaveWay, counts.gave_way_streams);
+    }
     shard.page.set(ShardCounter::HeldBytes, accept::held_bytes(&shard.buffers) as u64);
     let (turns, naps) = turn::counts();
     shard.page.set(ShardCounter::Turns, turns);

@@ -16,7 +16,9 @@ use crate::balance::choose::Turn;
 use crate::balance::choose::View;
 use crate::balance::load::PeakEwma;
 use crate::record::RequestId;
+use crate::relay::replay::StreamId;
 use crate::shard::World;
+use crate::shard::resume::Berth;
 use crate::units::LaneId;
 use crate::units::Moment;
 use crate::units::SlotId;
@@ -51,6 +53,8 @@ pub(super) struct Own {
     pub(super) waiting: HashMap<Ticket, Waker>,
     /// How often a place at an endpoint was given back while somebody waited.
     pub(super) given_back: u64,
+    /// Where connections that come back to a stream are expected, by stream.
+    pub(super) berths: HashMap<StreamId, Rc<Berth>>,
     /// Room for what is known of endpoints while one is chosen.
     pub(super) views: Vec<View>,
     /// How long endpoints take to begin their answers, by slot.
@@ -92,6 +96,7 @@ impl State {
             queue,
             waiting: HashMap::new(),
             given_back: 0,
+            berths: HashMap::new(),
             views: Vec::new(),
             latencies: Vec::new(),
             others: Vec::new(),

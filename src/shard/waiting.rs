@@ -26,9 +26,9 @@ use crate::shard::grant::Full;
 use crate::shard::grant::Grant;
 use crate::shard::plan::Plan;
 use crate::shard::refusal;
+use crate::units::GroupId;
 use crate::units::Moment;
 use crate::units::TenantId;
-use crate::units::UpstreamId;
 use crate::wire::head::Version;
 
 /// How often the first in a line looks whether there is room: what other shards give back is not told to this one.
@@ -116,14 +116,14 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Somebody has given back a place at an endpoint: whoever is first in the line for that upstream looks at once.
-pub(super) fn wake_first(shard: &Shard, upstream: UpstreamId) {
+/// Somebody has given back a place at an endpoint: whoever is first in the line for it looks at once.
+pub(super) fn wake_first(shard: &Shard, group: GroupId) {
     let first = shard.state.with(|own| {
         if own.queue.waiting() == 0 {
             return None;
         }
         own.given_back += 1;
-        let first = own.queue.first(Line::Endpoints(upstream))?;
+        let first = own.queue.first(Line::Endpoints(group))?;
         own.waiting.remove(&first)
     });
     if let Some(waker) = first {

@@ -26,6 +26,7 @@ use crate::snapshot::list_of;
 use crate::snapshot::policy::Builder;
 use crate::snapshot::policy::Names;
 use crate::snapshot::resilience;
+use crate::snapshot::streams;
 use crate::units::EndpointId;
 use crate::units::UpstreamId;
 use rustls::ClientConfig;
@@ -243,6 +244,9 @@ fn upstream(
             config::Dialect::OpenAi => Dialect::OpenAi,
             config::Dialect::Anthropic => Dialect::Anthropic,
         },
+        format: streams::format(upstream.format),
+        continues: upstream.continues,
+        is_resumable: upstream.is_resumable,
         endpoints: (endpoints_before..endpoints_before + upstream.endpoints.len())
             .map(|index| EndpointId(id(index)))
             .collect(),
@@ -326,8 +330,8 @@ fn model(
         retry: resilience::retry(model.retry.as_ref()),
         fallback: chain.fallback,
         context_fallback: chain.context,
-        commit_after: model.commit_after,
         hedge: model.hedge.map(resilience::hedge),
+        streams: streams::streams(model.streams),
         lane: ledger.lane((label, model.upstream.clone())),
         description,
         entries: entries(model, is_default, created),

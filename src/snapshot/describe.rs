@@ -11,6 +11,7 @@ use crate::config::Named;
 use crate::config::Quotas;
 use crate::config::Step;
 use crate::config::WhenFull;
+use crate::snapshot::streams;
 use std::time::Duration;
 
 /// What is written, by its name in the file; what is not written is not there.
@@ -60,6 +61,9 @@ fn tenant(tenant: &config::Tenant) -> Settings {
     limits(&tenant.limits, &mut settings);
     add("when_full", tenant.when_full.map(when_full), &mut settings);
     add("priority", Some(tenant.priority.label().to_owned()), &mut settings);
+    add("resume", tenant.resume.map(|is_kept| is_kept.to_string()), &mut settings);
+    let throttle = tenant.throttle.map(streams::throttle).map(streams::words::throttle);
+    add("throttle", throttle, &mut settings);
     let signatures: Vec<String> = tenant
         .signatures
         .iter()

@@ -2,6 +2,7 @@
 
 mod admit;
 mod candidates;
+mod flow;
 mod head;
 mod late;
 mod onward;
@@ -118,6 +119,10 @@ impl Explanation {
                 let which = if seen == all { "its" } else { "the caller's" };
                 self.answer(format!("the gateway lists {which} models ({seen} of {all})"));
             }
+            Destination::Stream { .. } => {
+                let what = "the client comes back to a stream: its shard sends what it has missed";
+                self.answer(what.to_owned());
+            }
             Destination::DescribeModel { model } => match snapshot.route.pick(model) {
                 Some(id) if !sees(&id) => {
                     let label = snapshot.model(id).label();
@@ -205,7 +210,7 @@ impl Explanation {
         }
         let path = operation.map_or_else(
             || path::of_invoke(&model.upstream_model, version),
-            |operation| operation.path().to_owned(),
+            |operation| flow::path_up(snapshot.upstream(model.upstream), operation).to_owned(),
         );
         let going = Going { snapshot, asked, caller, model, path: &path };
         self.relay(&going, name, operation);

@@ -18,6 +18,7 @@ mod parameters;
 mod policy;
 mod resilience;
 mod secret;
+mod streams;
 mod tls;
 mod warnings;
 
@@ -67,6 +68,13 @@ pub use resilience::HashBy;
 pub use resilience::HealthRule;
 pub use resilience::QueueRule;
 pub use secret::Secret;
+pub use streams::Format;
+pub use streams::Heartbeat;
+pub use streams::Resume;
+pub use streams::ResumeMode;
+pub use streams::ResumeRule;
+pub use streams::SlowReader;
+pub use streams::Streams;
 pub(crate) use tls::client_config;
 pub use warnings::warnings;
 
@@ -204,10 +212,10 @@ pub struct Model {
     pub fallback: Box<[ModelId]>,
     /// Whom to ask where a request is too long for this model; of the same dialect, never this one.
     pub context_fallback: Option<ModelId>,
-    /// How long the head of a stream waits for the first of its content: until it goes down, another endpoint may be asked.
-    pub commit_after: Duration,
     /// When a second endpoint is asked as well; none: never.
     pub hedge: Option<hedge::Rule>,
+    /// How its streams go.
+    pub streams: Streams,
     /// Where its counters are.
     pub lane: LaneId,
     /// The body of `GET /v1/models/{id}`.
@@ -234,6 +242,12 @@ pub struct Upstream {
     pub name: String,
     /// What it speaks.
     pub dialect: Dialect,
+    /// What its answers to chat requests come in.
+    pub format: Format,
+    /// Whether it goes on where the last message of a request, the assistant's, ends: `continue_final_message`.
+    pub continues: bool,
+    /// Whether its streams can be resumed with `Last-Event-ID`.
+    pub is_resumable: bool,
     /// Where it is: at least one.
     pub endpoints: Vec<EndpointId>,
     /// The endpoints' shares, in the same order; all 1 where weights do not count.

@@ -7,6 +7,7 @@ use crate::snapshot::Settings;
 use crate::snapshot::Snapshot;
 use crate::snapshot::Upstream;
 use crate::snapshot::resilience::words;
+use crate::snapshot::streams;
 use crate::units::KeyId;
 use serde::Deserialize;
 use serde::Serialize;
@@ -174,6 +175,7 @@ fn upstream(snapshot: &Snapshot, upstream: &Upstream) -> UpstreamOutline {
     let key = upstream.credential_from.clone().unwrap_or_else(|| "none".to_owned());
     let endpoints = upstream.endpoints.iter().zip(&upstream.weights);
     let mut all = settings(words::of_upstream(upstream));
+    all.extend(settings(streams::words::of_upstream(upstream)));
     all.extend(settings([
         ("dialect", upstream.dialect.name().to_owned()),
         ("api_key", key),
@@ -202,6 +204,7 @@ fn model(snapshot: &Snapshot, model: &Model) -> ModelOutline {
     let aliases =
         if model.aliases.is_empty() { "none".to_owned() } else { model.aliases.join(", ") };
     let mut all = settings(words::of_model(snapshot, model));
+    all.extend(settings(streams::words::of_model(&model.streams)));
     all.extend(settings([
         ("aliases", aliases),
         ("upstream", snapshot.upstream(model.upstream).name.clone()),

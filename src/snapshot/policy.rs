@@ -30,6 +30,7 @@ use crate::snapshot::World;
 use crate::snapshot::ledger::QUOTAS_MAX;
 use crate::snapshot::parameters;
 use crate::snapshot::resilience;
+use crate::snapshot::streams;
 use crate::units::ModelId;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -158,6 +159,8 @@ impl<'b> Builder<'b> {
             model_limits: self.model_limits(tenant),
             when_full: tenant.when_full.map(when_full),
             priority: resilience::priority(tenant.priority),
+            resume: tenant.resume,
+            throttle: tenant.throttle.map(streams::throttle),
         }
     }
 

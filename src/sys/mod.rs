@@ -4,4 +4,5 @@ pub mod affinity;
 pub mod clock;
 pub mod limits;
 pub mod memory;
+pub mod random;
 pub mod socket;

@@ -294,13 +294,12 @@ pub fn descriptor_channel() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
 }
 
-/// Sends a descriptor over a channel of [`descriptor_channel`]; the receiver gets its own.
+/// Sends a descriptor over a channel of [`descriptor_channel`], and at least one byte with it; the receiver gets its own.
 ///
 /// # Errors
 /// `WouldBlock` if the channel is full; else the system's.
-pub fn send_descriptor(channel: RawFd, descriptor: RawFd) -> io::Result<()> {
-    let mut byte = [0u8; 1];
-    let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+pub fn send_descriptor(channel: RawFd, descriptor: RawFd, bytes: &[u8]) -> io::Result<()> {
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let mut control = ControlSpace([0; CONTROL_BYTES]);
     // SAFETY: all zeroes is a valid msghdr.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
@@ -324,13 +323,12 @@ pub fn send_descriptor(channel: RawFd, descriptor: RawFd) -> io::Result<()> {
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Receives one descriptor from a channel.
+/// Receives one descriptor from a channel, and the bytes that came with it: how many.
 ///
 /// # Errors
 /// `WouldBlock` if none waits; `InvalidData` for a message without one; else the system's.
-pub fn recv_descriptor(channel: RawFd) -> io::Result<OwnedFd> {
-    let mut byte = [0u8; 1];
-    let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+pub fn recv_descriptor(channel: RawFd, room: &mut [u8]) -> io::Result<(OwnedFd, usize)> {
+    let mut part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
     let mut control = ControlSpace([0; CONTROL_BYTES]);
     // SAFETY: all zeroes is a valid msghdr.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
@@ -354,7 +352,8 @@ pub fn recv_descriptor(channel: RawFd) -> io::Result<OwnedFd> {
         {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        Ok(OwnedFd::from_raw_fd(libc::CMSG_DATA(head).cast::<RawFd>().read_unaligned()))
+        let fd = OwnedFd::from_raw_fd(libc::CMSG_DATA(head).cast::<RawFd>().read_unaligned());
+        Ok((fd, usize::try_from(got).unwrap_or(0)))
     }
 }
 
@@ -451,13 +450,15 @@ mod tests {
     fn a_descriptor_travels_over_a_channel() {
         let (near, far) = descriptor_channel().unwrap();
         let event = eventfd().unwrap();
-        send_descriptor(near.as_raw_fd(), event.as_raw_fd()).unwrap();
-        let twin = recv_descriptor(far.as_raw_fd()).unwrap();
+        send_descriptor(near.as_raw_fd(), event.as_raw_fd(), b"with words").unwrap();
+        let mut room = [0; 64];
+        let (twin, length) = recv_descriptor(far.as_raw_fd(), &mut room).unwrap();
+        assert_eq!(&room[..length], b"with words");
         raise(event.as_raw_fd());
         let mut poll = libc::pollfd { fd: twin.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one live pollfd.
         assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 0) }, 1);
-        let empty = recv_descriptor(far.as_raw_fd()).unwrap_err();
+        let empty = recv_descriptor(far.as_raw_fd(), &mut room).unwrap_err();
         assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
     }
 

@@ -1,7 +1,12 @@
 //! Server-sent events in passing: where they end, without holding or copying a byte of them.
 //!
 //! The format is that of the WHATWG HTML standard, section 9.2.6: lines end with LF, CRLF or CR; a blank
-//! line ends an event; an event without a data line is none.
+//! line ends an event; an event without a data line is none. What such a stream says about coming back to it: [`origin`].
+
+pub mod field;
+pub mod origin;
+
+use crate::wire::sse::field::MARK;
 
 /// What is to be known of a stream between two reads.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,7 +66,6 @@ enum Block {
 
 const NAME: &[u8] = b"data:";
 const DONE: &[u8] = b"[DONE]";
-const MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Scanner {
     /// Takes in the next bytes of the stream.

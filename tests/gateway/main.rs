@@ -19,4 +19,5 @@ mod reload;
 mod requests;
 mod resilience;
 mod shards;
+mod streams;
 mod tls;

@@ -19,6 +19,11 @@ fn upstream_of(urls: &[&str], upstream_lines: &str, model_lines: &str) -> String
     let endpoints = format!("endpoints = [{}]", endpoints.join(", "));
     let config = one("x", upstream_lines).replace("endpoints = [{ url = \"x\" }]", &endpoints);
     let retry = if model_lines.contains("retry") { "" } else { "retry = true" };
+    let config = if model_lines.contains("commit_after_ms") {
+        config.replace(COMMITS_SOON, "")
+    } else {
+        config
+    };
     format!("{config}{model_lines}\n{retry}\n")
 }
 

@@ -140,6 +140,7 @@ fn own_file_tables_hold_more_than_the_limit() {
     let upstream = Upstream::start();
     let gateway = Setup::one(&upstream.url(), "")
         .shards(2)
+        .listen("heartbeat_ms = 0")
         .shell("ulimit -n 400")
         .variable("RINGWAY_STREAMS_MAX", "300")
         .start();

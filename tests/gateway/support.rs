@@ -7,6 +7,7 @@ pub(crate) mod upstream;
 
 pub(crate) use connection::Connection;
 pub(crate) use connection::Message;
+pub(crate) use gateway::COMMITS_SOON;
 pub(crate) use gateway::Gateway;
 pub(crate) use gateway::Setup;
 pub(crate) use gateway::await_true;

@@ -10,8 +10,14 @@ mod features;
 mod normalize;
 #[path = "../../src/balance/retry_after/oracle.rs"]
 mod retry_after;
+#[path = "../../src/llm/stream/oracle.rs"]
+mod stream;
+#[path = "../../src/llm/stream/translate/oracle.rs"]
+mod translate;
 #[path = "../../src/llm/usage/oracle.rs"]
 mod usage;
+#[path = "../../src/wire/sse/origin/oracle.rs"]
+mod origin;
 
 use std::path::Path;
 
@@ -25,6 +31,7 @@ use ringway::llm::features::prompt_fingerprint;
 use ringway::llm::features::user;
 use ringway::llm::usage::Meter;
 use ringway::llm::usage::Usage;
+use ringway::wire;
 
 use crate::wire::Dice;
 use crate::wire::change;
@@ -66,6 +73,7 @@ fn chunked_bodies() {
 #[test]
 fn events() {
     check_all(&files("sse"), checks::sse);
+    check_all(&files("sse"), origin::check);
 }
 
 #[test]
@@ -88,6 +96,16 @@ fn answers_with_usage() {
     check_all(&files("usage"), usage::check);
     // Streams of other checks are answers too.
     check_all(&files("sse"), usage::check);
+}
+
+#[test]
+fn streams_of_models() {
+    check_all(&files("stream"), stream::check);
+    check_all(&files("stream"), translate::check);
+    check_all(&files("usage"), stream::check);
+    // Bodies that go up.
+    check_all(&files("peek"), translate::check);
+    check_all(&files("features"), translate::check);
 }
 
 #[test]

@@ -7,4 +7,5 @@ mod corpus;
 mod differential;
 mod jwt;
 mod reader;
+mod sse;
 mod wire;

@@ -1,6 +1,6 @@
 //! Files of messages: what is in them must be found, at once, byte by byte, and in random pieces.
 //!
-//! A file holds cases: `== request: title` (or `== response to GET: title`, `== events: title`), the bytes as
+//! A file holds cases: `== request: title` (or `== response to GET: title`, `== events: title`, `== stream: title`), the bytes as
 //! lines that begin with `|`, and what is found as lines that begin with `=>`. In the bytes, `\r \n \t \0
 //! \xHH \\` are escapes and `\{text*N}` is text N times. With the variable GOLDEN_WRITE set, the lines after
 //! the bytes are written anew; read the difference before you commit it.
@@ -14,13 +14,20 @@ use ringway::wire::sse::Scanner;
 use crate::reader::Side;
 use crate::reader::read_in_pieces;
 use crate::reader::read_whole;
+use crate::sse;
 
 /// What the bytes of a case are.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Message(Side),
+    /// Where events end.
     Events,
+    /// What they are.
+    Stream,
 }
+
+/// How far into a case it is cut at every place.
+const EVERY_CUT_BYTES_MAX: usize = 600;
 
 struct Case {
     /// The first line.
@@ -72,9 +79,10 @@ pub(crate) fn messages() -> Vec<(Side, Vec<u8>)> {
 }
 
 fn files() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/files/wire");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .expect("the folder is there")
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/files");
+    let mut files: Vec<PathBuf> = ["wire", "sse"]
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(root.join(folder)).expect("the folder is there"))
         .map(|entry| entry.expect("the folder can be read").path())
         .collect();
     files.sort();
@@ -86,6 +94,11 @@ fn find_all(case: &Case) -> Vec<String> {
     let bytes = unescape(&case.lines.concat());
     let whole = find(case.kind, &bytes, |_| usize::MAX);
     assert_eq!(find(case.kind, &bytes, |_| 1), whole, "byte by byte: {}", case.title);
+    for cut in 1..bytes.len().min(EVERY_CUT_BYTES_MAX) {
+        let mut lengths = [cut].into_iter();
+        let two = find(case.kind, &bytes, |_| lengths.next().unwrap_or(usize::MAX));
+        assert_eq!(two, whole, "cut at {cut}: {}", case.title);
+    }
     for seed in 1..=20 {
         let mut dice = Dice::new(seed);
         let pieces = find(case.kind, &bytes, |left| dice.up_to(left.min(1 + 40 * seed)));
@@ -100,6 +113,7 @@ fn find(kind: Kind, bytes: &[u8], length: impl FnMut(usize) -> usize) -> Vec<Str
             read_in_pieces(side, bytes, length).iter().map(ToString::to_string).collect()
         }
         Kind::Events => find_events(bytes, length),
+        Kind::Stream => sse::find(bytes, length),
     }
 }
 
@@ -152,6 +166,7 @@ fn parse_kind(line: &str) -> Kind {
     match kind {
         "request" => Kind::Message(Side::Request),
         "events" => Kind::Events,
+        "stream" => Kind::Stream,
         _ => {
             let method = kind.strip_prefix("response to ").expect("a kind of bytes");
             Kind::Message(Side::Response(Method::from_text(method)))

@@ -72,7 +72,7 @@ fn lines_and_the_whole_are_bounded() {
 
 #[test]
 fn a_limit_and_an_upstream_of_the_same_number_are_two_lines() {
-    let (limit, endpoints) = (Line::Limit(QuotaId(1)), Line::Endpoints(UpstreamId(1)));
+    let (limit, endpoints) = (Line::Limit(QuotaId(1)), Line::Endpoints(GroupId(1)));
     let mut queue = Queue::new(10);
     let at_limit = queue.enter(limit, A, Priority::Normal, 1).unwrap();
     let at_endpoints = queue.enter(endpoints, A, Priority::Normal, 1).unwrap();
@@ -261,7 +261,7 @@ fn roll(dice: &mut u64, sides: usize) -> usize {
 #[test]
 fn it_does_as_plain_lists_do() {
     let mut dice = 12_345;
-    let lines = [Q, Line::Limit(QuotaId(8)), Line::Endpoints(UpstreamId(7))];
+    let lines = [Q, Line::Limit(QuotaId(8)), Line::Endpoints(GroupId(7))];
     let mut models: [Model; 3] = Default::default();
     let mut queue = Queue::new(60);
     for step in 0..60_000 {

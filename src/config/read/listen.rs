@@ -10,8 +10,10 @@ use crate::config::file::Listen;
 use crate::config::policy::Identity;
 use crate::config::policy::Level;
 use crate::config::read::level;
+use crate::config::read::streams;
 use crate::config::section::Errors;
 use crate::config::section::Section;
+use crate::config::streams::HEARTBEAT_DEFAULT;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
@@ -36,6 +38,7 @@ pub(super) fn listen(
         trusted_proxies: Vec::new(),
         level: Level::default(),
         identity: identity(None, errors),
+        heartbeat: Some(HEARTBEAT_DEFAULT),
         limits: self::limits(limits, errors),
     };
     if let Some(section) = section {
@@ -49,6 +52,7 @@ pub(super) fn listen(
             "middleware",
             "addresses",
             "identity",
+            "heartbeat_ms",
         ];
         section.refuse_unknown(&known, &[], errors);
         listen.place = section.place_of("address", errors);
@@ -59,6 +63,9 @@ pub(super) fn listen(
         listen.trusted_proxies = cidr::list(&section, "trusted_proxies", errors);
         listen.level = level::level(&section, folder, errors);
         listen.identity = identity(section.table("identity", errors), errors);
+        if let Some(heartbeat) = streams::heartbeat(&section, errors) {
+            listen.heartbeat = heartbeat;
+        }
         check::somebody_is_trusted(&section, &listen, errors);
     }
     listen

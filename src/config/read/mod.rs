@@ -10,6 +10,7 @@ mod log;
 mod model;
 mod retry;
 mod secret;
+mod streams;
 mod tenant;
 mod upstream;
 
@@ -75,7 +76,8 @@ pub(crate) fn file(text: &str, name: &str) -> (File, Vec<Error>) {
     let upstreams: Vec<&str> =
         file.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
     for section in top.tables("model", "[[model]]", &mut errors) {
-        file.models.push(model::model(&section, &upstreams, &folder, &mut errors));
+        let heartbeat = file.listen.heartbeat;
+        file.models.push(model::model(&section, &upstreams, heartbeat, &folder, &mut errors));
     }
     file.keys = tenant::keys_path(top.table("keys", &mut errors), &folder, &mut errors);
     let jwt = top.tables("jwt", "[[jwt]]", &mut errors);

@@ -6,28 +6,36 @@ use crate::config::policy::Named;
 use crate::config::read::level;
 use crate::config::read::limits;
 use crate::config::read::retry;
+use crate::config::read::streams;
 use crate::config::read::upstream;
 use crate::config::section::Elsewhere;
 use crate::config::section::Errors;
+use crate::config::section::Located;
 use crate::config::section::Section;
 use std::path::Path;
+use std::time::Duration;
 
 const OF_UPSTREAMS: &str = "has no place here: write it into the [[upstream]] of this model";
 const MODEL_ELSEWHERE: &[Elsewhere] = &[
     ("balance", OF_UPSTREAMS),
     ("breaker", OF_UPSTREAMS),
+    ("continue_final_message", OF_UPSTREAMS),
     ("endpoints", OF_UPSTREAMS),
+    ("format", OF_UPSTREAMS),
     ("health", OF_UPSTREAMS),
     ("max_in_flight", OF_UPSTREAMS),
     ("outlier", OF_UPSTREAMS),
     ("pool", OF_UPSTREAMS),
     ("queue", OF_UPSTREAMS),
+    ("resumable", OF_UPSTREAMS),
+    ("throttle", "has no place here: write it into the [[tenant]]"),
     ("when_all_down", OF_UPSTREAMS),
 ];
 
 pub(super) fn model(
     section: &Section<'_>,
     upstreams: &[&str],
+    heartbeat: Option<Duration>,
     folder: &Path,
     errors: &mut Errors<'_>,
 ) -> Model {
@@ -42,7 +50,13 @@ pub(super) fn model(
         "fallback",
         "context_fallback",
         "hedge",
+        "heartbeat_ms",
+        "heartbeat_max_ms",
         "commit_after_ms",
+        "reconnect_ms",
+        "resume",
+        "slow_reader",
+        "continue_on_disconnect",
         "middleware",
         "addresses",
         "limits",
@@ -53,15 +67,9 @@ pub(super) fn model(
     ];
     section.refuse_unknown(&known, MODEL_ELSEWHERE, errors);
     let name = section.required("name", errors);
-    if let Some(name) = &name {
-        check::name(name, errors);
-        check::has_no_at(name, "version = \"...\"", errors);
-    }
+    part_of_label(name.as_ref(), "version = \"...\"", errors);
     let version = section.string("version", errors);
-    if let Some(version) = &version {
-        check::name(version, errors);
-        check::has_no_at(version, "the version alone", errors);
-    }
+    part_of_label(version.as_ref(), "the version alone", errors);
     let aliases = section.strings("aliases", errors);
     for alias in &aliases {
         check::name(alias, errors);
@@ -96,8 +104,16 @@ pub(super) fn model(
         retry: retry::retry(section, errors),
         fallback: retry::fallback(section, errors),
         context_fallback: retry::context_fallback(section, errors),
-        commit_after: retry::commit_after(section, errors),
         hedge: retry::hedge(section.table("hedge", errors), errors),
+        streams: streams::streams(section, heartbeat, errors),
         name,
+    }
+}
+
+/// A name, or a version: between the two is an `@`, so neither has one.
+fn part_of_label(found: Option<&Located<String>>, instead: &str, errors: &mut Errors<'_>) {
+    if let Some(found) = found {
+        check::name(found, errors);
+        check::has_no_at(found, instead, errors);
     }
 }

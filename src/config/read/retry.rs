@@ -104,15 +104,6 @@ pub(super) fn fallback(section: &Section<'_>, errors: &mut Errors<'_>) -> Vec<Na
     names.into_iter().map(named).collect()
 }
 
-/// How long the head of a stream waits where the file does not say.
-const COMMIT_AFTER_DEFAULT: Duration = Duration::from_millis(50);
-const COMMIT_AFTER_MS_MAX: u64 = 3_600_000;
-
-pub(super) fn commit_after(section: &Section<'_>, errors: &mut Errors<'_>) -> Duration {
-    let millis = section.number("commit_after_ms", &(0..=COMMIT_AFTER_MS_MAX), errors);
-    millis.map_or(COMMIT_AFTER_DEFAULT, Duration::from_millis)
-}
-
 pub(super) fn context_fallback(section: &Section<'_>, errors: &mut Errors<'_>) -> Option<Named> {
     section.string("context_fallback", errors).map(named)
 }

@@ -10,6 +10,7 @@ use crate::config::policy::TenantKey;
 use crate::config::read::level;
 use crate::config::read::limits;
 use crate::config::read::secret;
+use crate::config::read::streams;
 use crate::config::resilience::Priority;
 use crate::config::section::Errors;
 use crate::config::section::Section;
@@ -42,6 +43,8 @@ pub(super) fn tenant(section: &Section<'_>, folder: &Path, errors: &mut Errors<'
         "limits",
         "when_full",
         "priority",
+        "resume",
+        "throttle",
         "upstream_keys",
         "middleware",
     ];
@@ -64,6 +67,8 @@ pub(super) fn tenant(section: &Section<'_>, folder: &Path, errors: &mut Errors<'
         limits: limits::limits(section, true, errors),
         when_full: limits::when_full(section, errors),
         priority: priority(section, errors),
+        resume: streams::of_tenant(section, errors),
+        throttle: streams::throttle(section, errors),
         upstream_keys: upstream_keys
             .map(|section| self::upstream_keys(&section, folder, errors))
             .unwrap_or_default(),

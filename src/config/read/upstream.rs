@@ -12,6 +12,7 @@ use crate::config::read::balance;
 use crate::config::read::health;
 use crate::config::read::health::not_longer;
 use crate::config::read::secret;
+use crate::config::read::streams;
 use crate::config::resilience::Adaptive;
 use crate::config::resilience::AttemptDeadline;
 use crate::config::section::Elsewhere;
@@ -51,12 +52,24 @@ const UPSTREAM_ELSEWHERE: &[Elsewhere] = &[
     ("fallback", OF_MODELS),
     ("context_fallback", OF_MODELS),
     ("hedge", OF_MODELS),
+    ("heartbeat_ms", OF_MODELS),
+    ("heartbeat_max_ms", OF_MODELS),
+    ("commit_after_ms", OF_MODELS),
+    ("reconnect_ms", OF_MODELS),
+    ("resume", OF_MODELS),
+    ("slow_reader", OF_MODELS),
+    ("continue_on_disconnect", OF_MODELS),
+    ("throttle", "has no place here: write it into the [[tenant]]"),
 ];
 const OF_MODELS: &str = "has no place here: write it into the [[model]]s of this upstream";
+
 pub(super) fn upstream(section: &Section<'_>, folder: &Path, errors: &mut Errors<'_>) -> Upstream {
     let known = [
         "name",
         "dialect",
+        "format",
+        "continue_final_message",
+        "resumable",
         "api_key",
         "balance",
         "hash",
@@ -79,11 +92,15 @@ pub(super) fn upstream(section: &Section<'_>, folder: &Path, errors: &mut Errors
     }
     let deadlines = section.table("deadlines", errors);
     let overrides = deadlines.map(|section| self::deadlines(&section, errors)).unwrap_or_default();
+    let dialect = dialect(section, errors);
     let (balance, hash) = balance::balance(section, errors);
     Upstream {
         place: section.place.clone(),
         name: name.map_or_else(String::new, |name| name.value),
-        dialect: dialect(section, errors),
+        dialect,
+        format: streams::format(section, dialect, errors),
+        continues: section.boolean("continue_final_message", false, errors),
+        is_resumable: section.boolean("resumable", false, errors),
         api_key: secret::source(section, "api_key", folder, errors),
         balance,
         hash,

@@ -47,6 +47,12 @@ struct Line<'a> {
     hedged: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     fell_back_from: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_zero")]
+    resumed: u16,
+    #[serde(skip_serializing_if = "is_zero")]
+    continued: u16,
+    #[serde(skip_serializing_if = "is_not")]
+    client_left: bool,
     bytes_up: u64,
     bytes_down: u64,
     events: u64,
@@ -92,6 +98,9 @@ pub(super) fn write(record: &Record, names: &Names, world: Option<&Snapshot>, ou
         attempts: record.attempts,
         hedged: record.hedged,
         fell_back_from: asked_for.map(|lane| lane.model.as_str()),
+        resumed: record.resumed,
+        continued: record.continued.into(),
+        client_left: record.client_left,
         bytes_up: record.bytes_up,
         bytes_down: record.bytes_down,
         events: record.events,
@@ -110,6 +119,11 @@ pub(super) fn write(record: &Record, names: &Names, world: Option<&Snapshot>, ou
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes members so")]
 const fn is_not(it: &bool) -> bool {
     !*it
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes members so")]
+const fn is_zero(count: &u16) -> bool {
+    *count == 0
 }
 
 /// Milliseconds with three digits after the point.
@@ -187,6 +201,9 @@ mod tests {
             attempts: 3,
             hedged: true,
             fell_back_from: Some(LaneId(1)),
+            resumed: 2,
+            continued: 1,
+            client_left: true,
             bytes_up: 500,
             bytes_down: 1_000,
             events: 7,
@@ -203,7 +220,7 @@ mod tests {
             r#""endpoint":"http://10.0.0.1:8000","operation":"chat","status":502,"#,
             r#""fault":"upstream_truncated","whose":"upstream","is_stream":true,"#,
             r#""is_cancelled":false,"attempts":3,"hedged":true,"#,
-            r#""fell_back_from":"large","bytes_up":500,"bytes_down":1000,"events":7,"#,
+            r#""fell_back_from":"large","resumed":2,"continued":1,"client_left":true,"bytes_up":500,"bytes_down":1000,"events":7,"#,
             r#""time_to_first_token_ms":1.5,"duration_ms":20.0,"overhead_us":17.3}"#,
             "\n"
         );
@@ -233,6 +250,9 @@ mod tests {
             "tokens_source",
             "hedged",
             "fell_back_from",
+            "resumed",
+            "continued",
+            "client_left",
         ] {
             assert!(line.get(absent).is_none(), "{absent}");
         }
@@ -260,6 +280,8 @@ mod tests {
             model_limits: Box::default(),
             when_full: None,
             priority: crate::admission::queue::Priority::Normal,
+            resume: None,
+            throttle: None,
         };
         world.admission.tenants = vec![policy("acme"), policy("umbrella")];
         let record = Record {

@@ -96,6 +96,10 @@ pub(super) enum By {
     Hedge,
     /// Requests that waited for a place at an endpoint, by what came of it.
     EndpointQueue,
+    /// Clients that came back for the rest of a stream, by what came of it.
+    Resumed,
+    /// Streams that broke off and may be continued, by what came of it.
+    Continued,
 }
 
 /// Numbers of control and of the process.

@@ -21,9 +21,11 @@ use crate::control::metrics::text::seconds;
 use crate::crossing::gauges::Page;
 use crate::record::Reason;
 use crate::record::counters::Cap;
+use crate::record::counters::Continued;
 use crate::record::counters::HedgeResult;
 use crate::record::counters::ProxyTrouble;
 use crate::record::counters::QueueResult;
+use crate::record::counters::Resumed;
 use crate::record::counters::Retirement;
 use crate::record::counters::RetryDenied;
 use crate::record::counters::ShardCell;
@@ -210,6 +212,8 @@ impl View<'_> {
             By::EndpointQueue => {
                 self.each("result", QueueResult::ALL, QueueResult::label, name, out);
             }
+            By::Resumed => self.each("result", Resumed::ALL, Resumed::label, name, out),
+            By::Continued => self.each("how", Continued::ALL, Continued::label, name, out),
         }
     }
 

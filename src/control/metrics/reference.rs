@@ -114,6 +114,51 @@ pub const REFERENCE: &[Metric] = &[
         "Responses being streamed.",
     ),
     counter(
+        "ringway_heartbeats_total",
+        Samples::Sum(ShardCounter::Heartbeats),
+        "Heartbeats sent to clients whose streams were quiet.",
+    ),
+    counter(
+        "ringway_streams_throttled_total",
+        Samples::Sum(ShardCounter::Throttled),
+        "Times that a stream was held back because it was faster than its tenant's may be.",
+    ),
+    gauge(
+        "ringway_streams_away",
+        Samples::Sum(ShardCounter::StreamsAway),
+        "Streams that go on without their clients.",
+    ),
+    counter(
+        "ringway_resumes_total",
+        Samples::By(By::Resumed),
+        "Clients that came back for the rest of a stream, by what came of it.",
+    ),
+    counter(
+        "ringway_streams_continued_total",
+        Samples::By(By::Continued),
+        "Streams whose upstream broke off behind their first content and that may be continued, by what came of it.",
+    ),
+    gauge(
+        "ringway_replay_bytes",
+        Samples::Sum(ShardCounter::ReplayBytes),
+        "Memory of streams whose clients may come back, in bytes.",
+    ),
+    gauge(
+        "ringway_replay_budget_bytes",
+        Samples::Sum(ShardCounter::ReplayBudget),
+        "How much that memory may be, in bytes.",
+    ),
+    gauge(
+        "ringway_replay_streams",
+        Samples::Sum(ShardCounter::ReplayStreams),
+        "Streams that are kept for clients that may come back, those that have ended included.",
+    ),
+    counter(
+        "ringway_replay_gave_way_total",
+        Samples::Sum(ShardCounter::ReplayGaveWay),
+        "Streams whose events gave way to those of others because the memory for them was full.",
+    ),
+    counter(
         "ringway_requests_malformed_total",
         Samples::Sum(ShardCounter::MalformedRequests),
         "Requests that were not valid HTTP/1.1 and were refused.",

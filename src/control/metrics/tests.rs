@@ -11,9 +11,11 @@ use crate::record::Fault;
 use crate::record::Record;
 use crate::record::Tokens;
 use crate::record::TokensSource;
+use crate::record::counters::Continued;
 use crate::record::counters::HedgeResult;
 use crate::record::counters::LaneCounter;
 use crate::record::counters::QueueResult;
+use crate::record::counters::Resumed;
 use crate::record::counters::RetryDenied;
 use crate::record::refusal::Door;
 
@@ -248,6 +250,46 @@ fn what_is_done_after_a_first_attempt() {
         format!("ringway_retries_total{of_m2}}} 8"),
         format!("ringway_fallbacks_total{of_m2},reason=\"failed\"}} 9"),
         format!("ringway_fallbacks_total{of_m2},reason=\"too_long\"}} 10"),
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
+    }
+}
+
+#[test]
+fn streams_and_those_who_come_back() {
+    let pages = pages();
+    for page in &pages {
+        page.set(ShardCounter::ReplayBudget, 1 << 20);
+    }
+    pages[0].set(ShardCounter::ReplayBytes, 2_048);
+    pages[1].set(ShardCounter::ReplayBytes, 4_096);
+    pages[0].set(ShardCounter::ReplayStreams, 3);
+    pages[1].add(ShardCounter::ReplayGaveWay, 4);
+    pages[0].add(ShardCounter::StreamsAway, 5);
+    pages[1].add(ShardCounter::Heartbeats, 6);
+    pages[0].add(ShardCounter::Throttled, 7);
+    pages[0].add(Resumed::Live, 8);
+    pages[1].add(Resumed::Live, 1);
+    pages[1].add(Resumed::Gone, 9);
+    pages[0].add(Continued::ElsewhereOk, 10);
+    pages[1].add(Continued::Refused, 11);
+    let page = page_of(&pages);
+    for line in [
+        "ringway_replay_budget_bytes 2097152",
+        "ringway_replay_bytes 6144",
+        "ringway_replay_streams 3",
+        "ringway_replay_gave_way_total 4",
+        "ringway_streams_away 5",
+        "ringway_heartbeats_total 6",
+        "ringway_streams_throttled_total 7",
+        "ringway_resumes_total{result=\"live\"} 9",
+        "ringway_resumes_total{result=\"finished\"} 0",
+        "ringway_resumes_total{result=\"gone\"} 9",
+        "ringway_resumes_total{result=\"unknown\"} 0",
+        "ringway_resumes_total{result=\"displaced\"} 0",
+        "ringway_streams_continued_total{how=\"elsewhere\"} 10",
+        "ringway_streams_continued_total{how=\"reconnected\"} 0",
+        "ringway_streams_continued_total{how=\"refused\"} 11",
     ] {
         assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
     }

@@ -198,6 +198,99 @@ fn documents_at_random_are_read_as_serde_json_reads_them() {
     }
 }
 
+#[test]
+fn streams_at_random_are_read_however_they_are_cut() {
+    const EVENTS: [&str; 16] = [
+        r#"{"choices":[{"delta":{"content":"a b"}}]}"#,
+        r#"{"choices":[{"delta":{"content":"a b"}}],"usage":null}"#,
+        r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7}}"#,
+        r#"{"usage" : {"prompt_tokens":6}}"#,
+        r#"{"us\u0061ge":{"prompt_tokens":8}}"#,
+        r#"{"usage":null,"message":{"usage":{"output_tokens":9}}}"#,
+        r#"{"content":"\"usage\":{\"prompt_tokens\":1}"}"#,
+        r#"{"content":"usage"}"#,
+        r#"{"content":"\u00e9\u0075"}"#,
+        "[DONE]",
+        "",
+        "{\ndata: \"usage\":\ndata: {\"prompt_tokens\":3}}",
+        "{\nid: 7\ndata: }",
+        "1\n: comment",
+        r#"{"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
+        r#"{"usage":null{"prompt_tokens":4}"#,
+    ];
+    let mut seed = 13_u64;
+    for _ in 0..800 {
+        let mut text = String::new();
+        for _ in 0..below(&mut seed, 8) {
+            let event = EVENTS[below(&mut seed, EVENTS.len())];
+            let begin = ["data: ", "data:", "event: x\ndata: ", ": "][below(&mut seed, 4)];
+            text.push_str(&format!("{begin}{event}\n\n"));
+        }
+        let end = ["\n", "\n", "\r\n", "\r"][below(&mut seed, 4)];
+        let text = text.replace('\n', end);
+        let rest = &text.as_bytes()[below(&mut seed, text.len() / 4 + 1)..];
+        for stream in [text.as_bytes(), rest] {
+            oracle::check(stream);
+            read(Meter::feed_events, &stream[..stream.len().min(200)]);
+        }
+    }
+}
+
+#[test]
+fn what_nobody_has_counted_is_estimated() {
+    let chat =
+        |text: &str| format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}"#);
+    let rows: [(&[String], u64); 9] = [
+        (&[], 0),
+        (&[chat(""), "[DONE]".to_owned(), "{}".to_owned(), chat("")], 0),
+        (&[chat("a"), chat(" b"), chat("c")], 3),
+        (&[chat("sixteen letters!"), chat("and eight")], 7),
+        (&[chat(r#"\"\n\u00e9\ud83d\ude00\u4e2d\u0041"#)], 3),
+        (&[r#"{"choices":[{"text":"12345678"}]}"#.to_owned()], 2),
+        (
+            &[
+                r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"12345"}}"#.to_owned(),
+                r#"{"type":"content_block_delta","delta":{"type":"thinking_delta","thinking":"123"}}"#.to_owned(),
+                r#"{"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"{\"a"}}"#.to_owned(),
+            ],
+            3,
+        ),
+        (
+            &[
+                r#"{"type":"response.output_text.delta","delta":"12345"}"#.to_owned(),
+                r#"{"type":"response.output_text.done","text":"12345"}"#.to_owned(),
+            ],
+            2,
+        ),
+        (
+            &[r#"{"choices": [{"delta": {"tool_calls": [{"function": {"name": "f", "arguments": "{1234567"}}]}}]}"#.to_owned()],
+            2,
+        ),
+    ];
+    for (documents, expected) in rows {
+        let stream: String = documents.iter().map(|data| format!("data: {data}\n\n")).collect();
+        for end in ["\n", "\r\n"] {
+            let mut meter = Meter::default();
+            meter.feed_events(stream.replace('\n', end).as_bytes());
+            assert_eq!(meter.estimate(), expected, "{stream}");
+            assert_eq!(meter.usage(), None);
+        }
+    }
+}
+
+#[test]
+fn an_event_in_parts_is_one_token() {
+    let event = b"data: {\"choices\":[{\"delta\":{\"content\":\"twelve bytes\"}}]}\n\n";
+    for cut in 1..event.len() {
+        let mut meter = Meter::default();
+        meter.feed_events(&event[..cut]);
+        meter.feed_events(&event[cut..]);
+        assert_eq!(meter.estimate(), 1, "{cut}");
+        meter.feed_events(event);
+        assert_eq!(meter.estimate(), 3, "{cut}");
+    }
+}
+
 fn below(seed: &mut u64, bound: usize) -> usize {
     *seed ^= *seed << 13;
     *seed ^= *seed >> 7;
@@ -256,5 +349,5 @@ fn grow(seed: &mut u64, depth: usize, out: &mut String) {
 
 #[test]
 fn the_state_is_small() {
-    assert!(size_of::<Meter>() <= 104, "{}", size_of::<Meter>());
+    assert!(size_of::<Meter>() <= 128, "{}", size_of::<Meter>());
 }

@@ -1,6 +1,7 @@
 //! An error that does not go down before it was judged: its head as it came, and its content as far as it has come.
 
 use super::Response;
+use super::Unfit;
 use crate::wire::Malformed;
 use crate::wire::buffer::Buffer;
 use crate::wire::buffer::Buffers;
@@ -55,11 +56,12 @@ impl Response {
         holding.with_head(self.asked.method, |head| self.begin(head, out));
         self.body = Some(holding.body());
         let start = self.open_chunk(out);
-        self.pass(holding.content(), buffers, out);
+        // An error is never translated: nothing can be wrong with it.
+        let _as_it_came = self.pass(holding.content(), buffers, out);
         self.close_chunk(start, out);
         if holding.is_whole() {
             self.is_reusable = holding.is_reusable();
-            self.finish(buffers, out);
+            let _as_it_came = self.finish(buffers, out);
         }
         holding.release(buffers);
     }
@@ -70,12 +72,13 @@ impl Response {
         bytes: &[u8],
         buffers: &Buffers,
         out: &mut Vec<u8>,
-    ) -> Result<(), Malformed> {
+    ) -> Result<(), Unfit> {
         let Some(holding) = &mut self.holding else {
             return self.feed_body(bytes, buffers, out);
         };
         match holding.feed(bytes, buffers)? {
             Taken::All => Ok(()),
+            Taken::AllBut(_) if self.is_open => Err(Unfit::NotAStream),
             Taken::AllBut(rest) => {
                 self.release(false, buffers, out);
                 self.feed_body(rest, buffers, out)

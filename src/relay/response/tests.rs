@@ -12,6 +12,7 @@ pub(in crate::relay) const ASKED: Asked = Asked {
     meters_usage: true,
     keeps_events: false,
     drops_usage_event: true,
+    may_open: false,
     holds_errors: false,
 };
 
@@ -119,8 +120,11 @@ fn a_client_that_asked_gets_the_usage_event() {
     let down = streamed(&asked, &events);
     assert_eq!((down.content, down.events), (events.clone(), 3));
     assert_eq!(down.usage, Some(Usage { input: 5, output: 7 }));
+    // A stream is metered as soon as it says anything of the kind, wherever that is cut.
     let asked = Asked { meters_usage: false, ..asked };
-    assert_eq!(streamed(&asked, &events).usage, None);
+    assert_eq!(streamed(&asked, &events).usage, Some(Usage { input: 5, output: 7 }));
+    let silent = events.replace("usage", "using");
+    assert_eq!(streamed(&asked, &silent).usage, None);
 }
 
 #[test]
@@ -207,7 +211,7 @@ fn the_head_of_a_stream_waits_for_its_first_content() {
     // Or it goes by itself, and what comes next goes as it comes.
     let mut response = begun();
     out.clear();
-    response.commit(&mut out);
+    response.open(&mut out);
     assert!(out.ends_with(b"\r\n\r\n") && !response.is_early());
     out.clear();
     response.feed(b"\nd", &buffers, &mut out).unwrap();

@@ -1,6 +1,7 @@
 //! Attempts at one request: an endpoint, a connection to it, one exchange; and whether there may be another.
 
 mod full;
+mod go_on;
 mod hedge;
 mod link;
 mod next;
@@ -21,12 +22,17 @@ use crate::record::Fault;
 use crate::record::counters::LaneCounter;
 use crate::relay::exchange::Deadlines;
 use crate::relay::exchange::Exchange;
+use crate::relay::exchange::Manners;
 use crate::relay::exchange::Progress;
 use crate::relay::response::Response;
 use crate::ring::clock;
 use crate::shard::Shard;
 use crate::shard::World;
 use crate::shard::request::Fate;
+use crate::shard::resume;
+use crate::shard::resume::Away;
+use crate::shard::resume::Berthed;
+use crate::shard::resume::Guest;
 use crate::snapshot::Endpoint;
 use crate::snapshot::Model;
 use crate::snapshot::Upstream;
@@ -42,6 +48,7 @@ pub(super) use next::Step;
 pub(super) use once::run;
 pub(super) use onward::Way;
 
+use go_on::Instead;
 use link::Want;
 use next::Said;
 use pick::Tried;
@@ -75,6 +82,13 @@ pub(super) struct Attempts<'w> {
     was_reused: bool,
     /// All attempts that there may be were made: the client's SDK should not multiply them.
     is_exhausted: bool,
+    /// Where other connections of the client's are expected, if it may come back.
+    berthed: Option<Box<Berthed<'w>>>,
+    /// The connection that reads the stream now, if not the one that asked for it.
+    guest: Option<Box<Guest>>,
+    away: Away<'w>,
+    /// What goes up in place of what the client has sent.
+    instead: Option<Box<Instead>>,
 }
 
 impl<'w> Attempts<'w> {
@@ -103,7 +117,14 @@ impl<'w> Attempts<'w> {
             is_fresh_wanted: false,
             was_reused: false,
             is_exhausted: false,
+            berthed: None,
+            guest: None,
+            away: Away::new(shard),
+            instead: None,
         };
+        if resume::is_wanted(world, way.plan, way.caller, request) {
+            attempts.berthed = Berthed::open(shard).map(Box::new);
+        }
         attempts.key = way.key(world, attempts.upstream(), request).unwrap_or(0);
         attempts.earn();
         attempts
@@ -142,9 +163,10 @@ impl<'w> Attempts<'w> {
         self.count = 0;
         self.is_fresh_wanted = false;
         self.key = 0;
-        let Deadlines { first_byte, whole, .. } = self.deadlines;
-        self.deadlines =
-            Deadlines { first_byte, whole, ..deadlines(self.world, model, self.arrived) };
+        self.instead = None;
+        let Deadlines { first_byte, whole, commit_at, .. } = self.deadlines;
+        let own = deadlines(self.world, model, self.arrived);
+        self.deadlines = Deadlines { first_byte, whole, commit_at, ..own };
         self.earn();
     }
 
@@ -166,6 +188,7 @@ impl<'w> Attempts<'w> {
             world: self.world,
             upstream: self.model().upstream,
             key: Some(self.key).filter(|key| *key != 0),
+            has_fallback: self.has_fallback(),
         }
     }
 
@@ -178,6 +201,10 @@ impl<'w> Attempts<'w> {
     ) -> Result<(), Fault> {
         if self.said.get().is_some_and(|said| said.cause == Cause::Credential) {
             return Err(Fault::CredentialRefused);
+        }
+        if response.is_open() {
+            response.speak(&self.shard.buffers);
+            return Err(Fault::UpstreamStatus);
         }
         let mut out = Vec::new();
         response.release(self.is_exhausted, &self.shard.buffers, &mut out);
@@ -205,8 +232,9 @@ impl<'w> Attempts<'w> {
             self.shard.buffers.append(&mut last, out);
             is_told
         });
-        let sent = client.send_all(last.filled(), self.shard.write_deadline()).await;
-        self.shard.buffers.release(&mut last);
+        let shard = self.shard;
+        let sent = self.reader(client).send_all(last.filled(), shard.write_deadline()).await;
+        shard.buffers.release(&mut last);
         match sent {
             Ok(()) if is_told && response.is_client_reusable() => Fate::KeepAlive,
             Ok(()) if is_told => Fate::Linger,
@@ -231,6 +259,7 @@ impl<'w> Attempts<'w> {
             link,
             buffers: &self.shard.buffers,
             deadlines: &self.deadlines,
+            manners: manners(self.world, self.model),
             arrived: self.arrived_if_told(),
             progress: &mut self.progress,
             response,
@@ -267,6 +296,10 @@ impl<'w> Attempts<'w> {
     }
 }
 
+fn manners(world: &World, model: ModelId) -> &Manners {
+    &world.manners[model.index()]
+}
+
 fn deadlines(world: &World, model: ModelId, arrived: Moment) -> Deadlines {
     let snapshot = &world.snapshot;
     let model = snapshot.model(model);
@@ -276,7 +309,7 @@ fn deadlines(world: &World, model: ModelId, arrived: Moment) -> Deadlines {
         attempt: Moment::NEVER,
         hedge_at: Moment::NEVER,
         gap: Millis::of(model.deadlines.gap),
-        commit: Millis::of(model.commit_after),
+        commit_at: arrived.after(model.streams.commit_after),
         write: Millis::of(snapshot.listen.write_timeout),
         leak: Millis::of(snapshot.upstream(model.upstream).pool.leak),
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::accept::incoming::Incoming;
 use crate::balance::retry;
 use crate::balance::retry::Cause;
 use crate::balance::retry::Facts;
@@ -18,8 +19,10 @@ use crate::record::counters::RetryDenied;
 use crate::relay::exchange::Ended;
 use crate::relay::exchange::Judged;
 use crate::relay::response::Held;
+use crate::relay::response::Response;
 use crate::ring::clock;
 use crate::shard::attempt::Attempts;
+use crate::shard::attempt::Way;
 use crate::shard::attempt::pick;
 use crate::snapshot::Model;
 use crate::units::Millis;
@@ -34,6 +37,8 @@ pub(in crate::shard) enum Step {
     FallBack(u16),
     /// This model instead: it takes longer prompts.
     ToLarger(ModelId),
+    /// The rest of a stream that has broken off, after so long: from another endpoint, or where the upstream was.
+    GoOn { wait: Duration, is_elsewhere: bool },
 }
 
 /// What an error response that was held back says.
@@ -92,11 +97,11 @@ const fn denied(why: GaveUp) -> RetryDenied {
 /// Looks at an error response before it goes down: is it worth another attempt?
 pub(super) fn judge(
     model: &Model,
-    (is_credential_ours, has_fallback): (bool, bool),
+    (is_credential_ours, has_fallback, is_repeated): (bool, bool, bool),
     held: &Held<'_>,
     now_unix_s: u64,
 ) -> (Judged, Option<Said>) {
-    let pass_on = (Judged::PassOn { is_exhausted: false }, None);
+    let pass_on = (Judged::PassOn { is_exhausted: is_repeated }, None);
     let is_refused = verdict::of_status(held.status, is_credential_ours) == Verdict::CredentialBad;
     let cause = if is_refused {
         Cause::Credential
@@ -120,15 +125,26 @@ pub(super) fn judge(
 
 impl Attempts<'_> {
     /// What is done after an attempt that has ended so; none: it stays at that.
-    pub(in crate::shard) fn step(&mut self, outcome: &Result<Ended, Fault>) -> Option<Step> {
-        if self.progress.has_answered {
+    pub(in crate::shard) fn step(
+        &mut self,
+        outcome: &Result<Ended, Fault>,
+        way: &Way<'_>,
+        request: &Incoming,
+        response: &Response,
+    ) -> Option<Step> {
+        if response.is_final(self.progress.has_answered) {
             return None;
         }
+        let has_content = self.progress.has_answered && response.content_bytes > 0;
         let fault = match outcome {
+            Ok(Ended::Withheld) if has_content => Fault::UpstreamStatus,
             Ok(Ended::Withheld) => return self.after_answer(),
             Ok(_) => return None,
             Err(fault) => *fault,
         };
+        if has_content {
+            return self.go_on(fault, way, request, response);
+        }
         if self.is_stale(fault) && !self.is_fresh_wanted {
             self.is_fresh_wanted = true;
             return Some(Step::Again(Duration::ZERO));
@@ -173,7 +189,8 @@ impl Attempts<'_> {
             Next::Again { wait } => Some(Step::Again(wait)),
             Next::Fallback => self.fall_back(),
             Next::GiveUp(why) => {
-                self.is_exhausted |= self.count > 1 || why == GaveUp::NoBudget;
+                let is_another_model = self.model != self.asked;
+                self.is_exhausted |= self.count > 1 || is_another_model || why == GaveUp::NoBudget;
                 shard.page.add(denied(why), 1);
                 None
             }

@@ -18,6 +18,7 @@ use crate::shard::attempt::full;
 use crate::shard::attempt::hedge;
 use crate::shard::attempt::link;
 use crate::shard::attempt::link::InUse;
+use crate::shard::attempt::manners;
 use crate::shard::attempt::next;
 use crate::shard::attempt::onward::Way;
 use crate::shard::attempt::pick;
@@ -25,6 +26,7 @@ use crate::shard::attempt::pick::Unpicked;
 use crate::shard::attempt::seat::Seat;
 use crate::shard::attempt::watch::Watch;
 use crate::shard::entry::Entry;
+use crate::shard::resume::Berthed;
 use crate::snapshot::Endpoint;
 use crate::units::Moment;
 
@@ -64,8 +66,13 @@ pub(in crate::shard) fn run<'a>(
         loop {
             let met = (&mut *client, &mut *request, &mut *response);
             let ended = exchange(attempts, way, &mut attempt, met, entry).await;
-            if ended != Ok(Ended::HedgeDue) {
-                return conclude(attempts, way, attempt, response, ended);
+            match ended {
+                Ok(Ended::HedgeDue) => {}
+                Ok(Ended::Joined) => {
+                    attempts.welcome(client, response, entry);
+                    continue;
+                }
+                _ => return conclude(attempts, way, attempt, response, ended),
             }
             attempts.deadlines.hedge_at = Moment::NEVER;
             let met = (&mut *client, &mut *request, &mut *response);
@@ -81,7 +88,7 @@ pub(in crate::shard) fn run<'a>(
 /// An endpoint and a seat there, unless others wait for one.
 fn seated<'w>(attempts: &mut Attempts<'w>) -> Result<(&'w Endpoint, Seat<'w>), Unpicked> {
     let (shard, wish) = (attempts.shard, attempts.wish());
-    let line = Line::Endpoints(wish.upstream);
+    let line = Line::Endpoints(wish.group());
     if shard.state.with(|own| own.queue.waiting_for(line)) > 0 {
         return Err(Unpicked::Full);
     }
@@ -126,29 +133,48 @@ fn exchange<'a>(
 ) -> impl Future<Output = Result<Ended, Fault>> {
     attempts.said.set(None);
     let name = way.plan.name_edit(&attempts.world.snapshot);
+    let is_rewritten = attempts.is_rewritten();
+    let (has_fallback, arrived) = (attempts.has_fallback(), attempts.arrived_if_told());
+    let is_repeated = attempts.count > 1 || attempts.model != attempts.asked;
+    let (shard, manners) = (attempts.shard, manners(attempts.world, attempts.model));
+    let request = match attempts.instead.as_deref_mut().and_then(|it| it.request.as_mut()) {
+        Some(instead) => instead,
+        None => request,
+    };
     let Attempt { endpoint, seat, link, upload, began } = attempt;
     let watch = Watch {
         world: attempts.world,
         way,
         entry,
         endpoint,
-        has_fallback: attempts.has_fallback(),
+        has_fallback,
+        is_repeated,
         said: &attempts.said,
         has_told_head: Cell::new(false),
         first: Cell::new(Some((seat, *began))),
+        berth: attempts.berthed.as_deref().map(Berthed::berth),
+        away: &attempts.away,
+    };
+    let reader = match attempts.guest.as_deref_mut() {
+        Some(guest) => &mut guest.client,
+        None => client,
     };
     let mut exchange = Exchange {
-        client,
+        client: reader,
+        manners,
         link: link.link(),
-        buffers: &attempts.shard.buffers,
+        buffers: &shard.buffers,
         deadlines: &attempts.deadlines,
-        arrived: attempts.arrived_if_told(),
+        arrived,
         progress: &mut attempts.progress,
         response,
         observer: watch,
     };
     // An async fn would keep its arguments beside all this.
-    async move { exchange.run(upload, request, way.edits(&name)).await }
+    async move {
+        let edits = if is_rewritten { &[] } else { way.edits(&name) };
+        exchange.run(upload, request, edits).await
+    }
 }
 
 /// Ends an attempt: what it says of the endpoint, and what becomes of its connection.

@@ -6,6 +6,7 @@ use crate::admission::step::FIELDS_MAX;
 use crate::balance::hash;
 use crate::llm::edit::Edit;
 use crate::llm::features;
+use crate::llm::stream::translate;
 use crate::record::Fault;
 use crate::relay::onward;
 use crate::relay::onward::Onward;
@@ -15,6 +16,7 @@ use crate::shard::World;
 use crate::shard::attempt::Attempts;
 use crate::shard::plan::Plan;
 use crate::snapshot::Endpoint;
+use crate::snapshot::Format;
 use crate::snapshot::HashBy;
 use crate::snapshot::Upstream;
 use crate::units::UpstreamId;
@@ -87,6 +89,9 @@ impl<'r> Way<'r> {
         request: &Incoming,
         work: impl FnOnce(Body<'_>) -> R,
     ) -> R {
+        if let Some(instead) = attempts.instead.as_ref().and_then(|it| it.request.as_ref()) {
+            return work(Body { bytes: instead.body(), edits: &[] });
+        }
         let name = self.plan.name_edit(&attempts.world.snapshot);
         work(Body { bytes: request.body(), edits: self.edits(&name) })
     }
@@ -127,17 +132,26 @@ impl<'r> Way<'r> {
         }
         write(&Onward {
             path_prefix: &endpoint.path_prefix,
-            path: &plan.path,
+            path: path_up(attempts, plan),
             host: &endpoint.host,
             credential: credential.map(|secret| secret.expose()),
             request_id,
             identity: identity.get(..count).unwrap_or_default(),
             stripped: &stripped,
             is_credential_ours: caller.has_used_credential,
-            is_edited: !body.edits.is_empty(),
+            is_edited: !body.edits.is_empty() || attempts.is_rewritten(),
+            last_event_id: attempts.instead.as_ref().map_or(&[], |it| &it.last_event_id),
             is_stream: plan.is_stream,
             meters_usage: plan.meters_usage,
             body_bytes: body.len(),
         });
+    }
+}
+
+/// The path to ask for.
+fn path_up<'p>(attempts: &Attempts<'_>, plan: &'p Plan<'_>) -> &'p str {
+    match (attempts.upstream().format, plan.kind()) {
+        (Format::Ollama, Some(operation)) => translate::path_up(operation),
+        _ => &plan.path,
     }
 }

@@ -14,6 +14,7 @@ use crate::shard::state::Own;
 use crate::snapshot::AllDown;
 use crate::snapshot::Endpoint;
 use crate::snapshot::Upstream;
+use crate::units::GroupId;
 use crate::units::Moment;
 use crate::units::UpstreamId;
 
@@ -55,6 +56,15 @@ pub(super) struct Wish<'w> {
     pub(super) upstream: UpstreamId,
     /// What requests that belong to the same endpoint have in common.
     pub(super) key: Option<u64>,
+    /// Whether there is another model to ask, which comes before an endpoint that is not well.
+    pub(super) has_fallback: bool,
+}
+
+impl Wish<'_> {
+    /// All endpoints that may be asked.
+    pub(super) fn group(&self) -> GroupId {
+        self.world.groups[self.upstream.index()]
+    }
 }
 
 /// Chooses an endpoint and takes a seat there.
@@ -147,7 +157,8 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
         // Where somebody is well but full, that is waited for. Where those that are well have failed this very request, one
         // that was left alone may do better by now: it comes before them.
         let is_any_full = views.iter().any(|view| view.standing == Standing::Full);
-        if upstream.all_down == AllDown::Refuse || is_any_full {
+        let may_be_bad = upstream.all_down == AllDown::LeastBad && !self.wish.has_fallback;
+        if !may_be_bad || is_any_full {
             return None;
         }
         choose::least_bad(views).map(|index| (index, false))
@@ -164,7 +175,7 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
             }
             return None;
         }
-        Some(Seat::take(self.shard, (self.wish.upstream, slot), max.is_some(), is_probe))
+        Some(Seat::take(self.shard, (self.wish.group(), slot), max.is_some(), is_probe))
     }
 
     fn endpoint(&self, index: usize) -> &'w Endpoint {

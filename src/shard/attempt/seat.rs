@@ -4,15 +4,16 @@ use crate::balance::breaker;
 use crate::balance::verdict::Verdict;
 use crate::shard::Shard;
 use crate::shard::waiting;
+use crate::units::GroupId;
 use crate::units::Moment;
 use crate::units::SlotId;
-use crate::units::UpstreamId;
 
 /// A seat at an endpoint, from its choice to the last byte.
 pub(super) struct Seat<'s> {
     shard: &'s Shard,
     slot: SlotId,
-    upstream: UpstreamId,
+    /// Who waits for a place here.
+    group: GroupId,
     /// One of the endpoint's places on the node was claimed.
     has_place: bool,
     /// It finds out whether the endpoint is well again; nobody else does meanwhile.
@@ -23,12 +24,12 @@ impl<'s> Seat<'s> {
     /// Takes a seat. A place and the probe were claimed before.
     pub(super) fn take(
         shard: &'s Shard,
-        (upstream, slot): (UpstreamId, SlotId),
+        (group, slot): (GroupId, SlotId),
         has_place: bool,
         is_probe: bool,
     ) -> Self {
         shard.health.begin(shard.id, slot);
-        Self { shard, slot, upstream, has_place, is_probe }
+        Self { shard, slot, group, has_place, is_probe }
     }
 
     /// The endpoint's number.
@@ -58,6 +59,6 @@ impl Drop for Seat<'_> {
             health.give_place(self.slot);
         }
         health.end(self.shard.id, self.slot);
-        waiting::wake_first(self.shard, self.upstream);
+        waiting::wake_first(self.shard, self.group);
     }
 }

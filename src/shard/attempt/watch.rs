@@ -1,6 +1,8 @@
 //! What an exchange tells while it is under way: to the endpoint's record, to the embedder's steps, to the log.
 
 use std::cell::Cell;
+use std::task::Context;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::admission::step;
@@ -18,6 +20,8 @@ use crate::shard::attempt::next::Said;
 use crate::shard::attempt::onward::Way;
 use crate::shard::attempt::seat::Seat;
 use crate::shard::entry::Entry;
+use crate::shard::resume::Away;
+use crate::shard::resume::Berth;
 use crate::snapshot::Endpoint;
 use crate::snapshot::Model;
 use crate::units::Moment;
@@ -29,6 +33,8 @@ pub(super) struct Watch<'e, 's> {
     pub(super) entry: &'e Entry<'e>,
     /// There is another model to ask.
     pub(super) has_fallback: bool,
+    /// This is not the first attempt.
+    pub(super) is_repeated: bool,
     /// What an error that was held back says.
     pub(super) said: &'e Cell<Option<Said>>,
     /// The steps know of the head.
@@ -36,6 +42,9 @@ pub(super) struct Watch<'e, 's> {
     pub(super) endpoint: &'e Endpoint,
     /// The seat that is told of the first content, and since when that is waited for.
     pub(super) first: Cell<Option<(&'e mut Seat<'s>, Moment)>>,
+    /// Where other connections of the client's are expected.
+    pub(super) berth: Option<&'e Berth>,
+    pub(super) away: &'e Away<'e>,
 }
 
 impl Observer for Watch<'_, '_> {
@@ -59,7 +68,10 @@ impl Observer for Watch<'_, '_> {
         let now_unix_s = self.entry.shard().state.with(|own| own.unix_ms(now)) / 1000;
         let model = self.model();
         let is_ours = self.way.is_credential_ours(self.world, model.upstream);
-        let (judged, said) = next::judge(model, (is_ours, self.has_fallback), held, now_unix_s);
+        let (judged, said) = {
+            let known = (is_ours, self.has_fallback, self.is_repeated);
+            next::judge(model, known, held, now_unix_s)
+        };
         self.said.set(said);
         judged
     }
@@ -76,9 +88,29 @@ impl Observer for Watch<'_, '_> {
             "a connection is held, and nothing moves on it"
         );
     }
+
+    fn beaten(&self) {
+        self.count(ShardCounter::Heartbeats);
+    }
+
+    fn left(&self) {
+        self.away.set(true);
+    }
+
+    fn throttled(&self) {
+        self.count(ShardCounter::Throttled);
+    }
+
+    fn poll_joined(&self, cx: &Context<'_>) -> Poll<()> {
+        self.berth.map_or(Poll::Pending, |berth| berth.poll_guest(cx))
+    }
 }
 
 impl Watch<'_, '_> {
+    fn count(&self, what: ShardCounter) {
+        self.entry.shard().page.add(what, 1);
+    }
+
     fn model(&self) -> &Model {
         self.world.snapshot.model(self.way.plan.model)
     }

@@ -68,6 +68,7 @@ pub(super) struct Candidates<'s> {
     views: Vec<View>,
     /// What leads it to one endpoint; none: nothing, or it is not known here.
     key: Option<u64>,
+    has_fallback: bool,
 }
 
 /// Which endpoint is asked first.
@@ -103,7 +104,13 @@ impl<'s> Candidates<'s> {
         let views = views
             .map(|((endpoint, weight), seen)| view(upstream, endpoint, weight, *seen))
             .collect();
-        Self { upstream, endpoints, seen, views, key }
+        Self { upstream, endpoints, seen, views, key, has_fallback: false }
+    }
+
+    /// There is another model to ask, which comes before one that is not usable.
+    pub(super) const fn before_fallback(mut self, has_fallback: bool) -> Self {
+        self.has_fallback = has_fallback;
+        self
     }
 
     /// Whether any of them may be asked now.
@@ -169,7 +176,8 @@ impl<'s> Candidates<'s> {
             };
             return best.map_or(First::Nobody, First::Best);
         }
-        if self.upstream.all_down == AllDown::Refuse || self.is_any_full() {
+        let may_be_bad = self.upstream.all_down == AllDown::LeastBad && !self.has_fallback;
+        if !may_be_bad || self.is_any_full() {
             return First::Nobody;
         }
         choose::least_bad(&self.views).map_or(First::Nobody, First::LeastBad)

@@ -11,6 +11,7 @@ use crate::snapshot::explain::Asked;
 use crate::snapshot::explain::Explanation;
 use crate::snapshot::explain::candidates;
 use crate::snapshot::explain::candidates::Candidates;
+use crate::snapshot::explain::flow;
 use crate::snapshot::explain::onward::onward;
 use crate::snapshot::explain::shown::Choice;
 use crate::snapshot::explain::shown::DeadlinesMs;
@@ -92,11 +93,15 @@ impl Explanation {
                 "the path is of the dialect {path} and the upstream speaks {there}: nothing is translated"
             ));
         }
-        self.step(if is_rewritten {
-            format!("the body's model becomes \"{}\"", model.upstream_model)
-        } else {
-            "the body goes up as it came".to_owned()
-        });
+        let translated = operation.and_then(|operation| flow::translated(upstream, operation));
+        if is_rewritten {
+            self.step(format!("the body's model becomes \"{}\"", model.upstream_model));
+        } else if translated.is_none() {
+            self.step("the body goes up as it came".to_owned());
+        }
+        if let Some(text) = translated {
+            self.step(text.to_owned());
+        }
         self.outcome = "relayed";
         self.relay = Some(Relay {
             operation: operation.map_or("invoke", Operation::name),
@@ -114,6 +119,9 @@ impl Explanation {
                 gap: model.deadlines.gap.as_millis(),
                 whole: model.deadlines.whole.as_millis(),
             },
+            flow: operation
+                .is_none_or(Operation::may_stream)
+                .then(|| flow::flow(snapshot, asked, caller, model)),
             onward: onward(snapshot, asked, caller, model),
         });
     }
@@ -121,8 +129,10 @@ impl Explanation {
     /// Says which of the upstream's endpoints gets it.
     fn choose(&mut self, going: &Going<'_>, upstream: &Upstream) -> Vec<Choice> {
         let Going { snapshot, asked, caller, model, path } = *going;
+        let has_fallback = !model.fallback.is_empty();
         let (key, text) = candidates::key(snapshot, upstream, asked, caller).unzip();
-        let candidates = Candidates::new(snapshot, upstream, key.flatten(), asked.look);
+        let candidates = Candidates::new(snapshot, upstream, key.flatten(), asked.look)
+            .before_fallback(has_fallback);
         let choices = candidates.shown(model, path);
         let balance = upstream.strategy.label();
         self.step(format!("one of {} endpoint(s) gets it, by {balance}", choices.len()));
@@ -149,6 +159,9 @@ impl Explanation {
                 None if candidates.is_any_full() => {
                     let wait = upstream.queue.wait.as_millis();
                     format!("those that are well are full: it waits for a place, {wait} ms at most")
+                }
+                None if has_fallback => {
+                    "none of them can be asked now: the next of its fallbacks is asked".to_owned()
                 }
                 None => "none of them can be asked now: it would fail with 503".to_owned(),
             });

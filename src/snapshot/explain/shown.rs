@@ -48,8 +48,33 @@ pub struct Relay {
     pub endpoints: Vec<Choice>,
     /// How long we wait, in milliseconds.
     pub deadlines_ms: DeadlinesMs,
+    /// How the response goes down where it is a stream; none: it cannot be one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
     /// What is done where it fails or is slow.
     pub onward: Onward,
+}
+
+/// How a stream goes down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Flow {
+    /// What the upstream's answers to chat requests come in: `events`, `ollama` or `text`.
+    pub format: &'static str,
+    /// After how many milliseconds the head goes down at the latest.
+    pub commit_after_ms: u128,
+    /// When it is given heartbeats, in words; `none`: never.
+    pub heartbeat: String,
+    /// Whether its client may come back for it, in words.
+    pub resume: String,
+    /// What is done where its client is slow, in words.
+    pub slow_reader: String,
+    /// How fast it may be, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<String>,
+    /// What becomes of it when its client leaves, in words.
+    pub without_client: String,
+    /// What is done where the upstream breaks off.
+    pub broken_off: &'static str,
 }
 
 /// What is done where an endpoint fails or is slow.
@@ -147,6 +172,9 @@ impl fmt::Display for Explanation {
             "  deadlines   connect {} ms, first byte {} ms, gap {} ms, whole {} ms",
             deadlines.connect, deadlines.first_byte, deadlines.gap, deadlines.whole
         )?;
+        if let Some(flow) = &relay.flow {
+            write!(out, "{flow}")?;
+        }
         write!(out, "{}", relay.onward)
     }
 }
@@ -171,6 +199,24 @@ impl fmt::Display for Choice {
             write!(out, ", each attempt {deadline} ms")?;
         }
         writeln!(out, ": {}", self.why)
+    }
+}
+
+impl fmt::Display for Flow {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "  stream      comes as {}, its head goes down ", self.format)?;
+        match self.commit_after_ms {
+            0 => writeln!(out, "at once")?,
+            millis => writeln!(out, "within {millis} ms")?,
+        }
+        writeln!(out, "  heartbeats  {}", self.heartbeat)?;
+        writeln!(out, "  resume      {}", self.resume)?;
+        if let Some(throttle) = &self.throttle {
+            writeln!(out, "  throttle    {throttle}")?;
+        }
+        writeln!(out, "  slow client {}", self.slow_reader)?;
+        writeln!(out, "  client gone {}", self.without_client)?;
+        writeln!(out, "  broken off  {}", self.broken_off)
     }
 }
 

@@ -205,6 +205,8 @@ fn candidates(
          [[model]]\nname = \"m\"\nupstream = \"u\"\nfallback = [\"n\"]\ncontext_fallback = \"n\"\n\
          [[model]]\nname = \"n\"\nupstream = \"u\"\n"
     );
+    let is_alone = of_upstream.contains("least_bad");
+    let text = if is_alone { text.replacen("fallback = [\"n\"]\n", "", 1) } else { text };
     let file = config::parse(&text, "a.toml").unwrap();
     let snapshot = build(&file, &World::default(), &mut Ledger::default(), 1).unwrap();
     let slots: Vec<_> = snapshot.endpoints.iter().map(|endpoint| endpoint.slot).collect();
@@ -293,6 +295,10 @@ fn what_is_done_where_none_is_usable() {
     let explained = candidates("when_all_down = \"least_bad\"", down, least_bad);
     let text = explained.to_string();
     assert!(text.contains("the least bad one is asked, http://127.0.0.1:2/v1"), "{text}");
+    assert!(text.contains("too long    n (u): none of its endpoints is usable now"), "{text}");
+    let nobody = [("open", false, ""), ("paused", false, ""), ("unhealthy", false, "")];
+    let text = candidates("", down, nobody).to_string();
+    assert!(text.contains("the next of its fallbacks is asked"), "{text}");
     assert!(text.contains("fallback    n (u): none of its endpoints is usable now"), "{text}");
     let full = [("open", false, ""), ("full", false, "max_in_flight"), ("unhealthy", false, "")];
     let busy = [seen(Open, 0), seen(Usable, 3), seen(Unhealthy, 0)];

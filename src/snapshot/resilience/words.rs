@@ -42,7 +42,7 @@ pub(in crate::snapshot) fn of_upstream(upstream: &Upstream) -> [Pair; 13] {
 }
 
 /// What a model does where its upstream fails or is slow.
-pub(in crate::snapshot) fn of_model(snapshot: &Snapshot, model: &Model) -> [Pair; 7] {
+pub(in crate::snapshot) fn of_model(snapshot: &Snapshot, model: &Model) -> [Pair; 6] {
     let label = |id: &ModelId| snapshot.model(*id).label();
     let fallback: Vec<String> = model.fallback.iter().map(label).collect();
     let deadlines = &model.deadlines;
@@ -59,7 +59,6 @@ pub(in crate::snapshot) fn of_model(snapshot: &Snapshot, model: &Model) -> [Pair
         ("retry", retry(model)),
         ("fallback", if fallback.is_empty() { none() } else { fallback.join(", ") }),
         ("context_fallback", model.context_fallback.as_ref().map_or_else(none, label)),
-        ("commit_after_ms", millis(model.commit_after)),
         ("hedge", hedge(model)),
         ("deadlines.attempt_ms", deadlines.attempt.map_or_else(none, millis)),
         ("deadlines.adaptive", adaptive.unwrap_or_else(none)),

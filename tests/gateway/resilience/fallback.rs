@@ -36,6 +36,64 @@ fn and_when_nobody_is_there() {
     assert_eq!(gateway.ask(chat("m", "")).status(), 200);
 }
 
+/// Everybody is at the fallback, for as long as that takes: neither the budget of repetitions nor endpoints that are not well
+/// stand in between.
+#[test]
+fn however_many_requests_there_are() {
+    let dead = Upstream::start();
+    let dead_url = dead.url();
+    drop(dead);
+    for url in [saying(500, "", "{}").url(), dead_url] {
+        let good = Answering::saying("{}");
+        let config = models(&url, &good.url(), "retry = true\nfallback = [\"cheap\"]");
+        let gateway = Setup::new(config.replace("breaker = false", "")).start();
+        let mut client = gateway.client();
+        for _ in 0..150 {
+            client.send(chat("m", ""));
+            assert_eq!(client.message().status(), 200);
+        }
+        assert_eq!(good.asked().len(), 150);
+        let answer = gateway.page("/admin/explain?model=m");
+        assert!(answer.text().contains("the next of its fallbacks is asked"), "{}", answer.text());
+    }
+}
+
+/// Nobody multiplies what the gateway has tried already; where it could try nothing, asking later is of use.
+#[test]
+fn clients_are_told_whether_to_ask_again() {
+    let (bad, worse) = (saying(500, "", "{}"), saying(500, "", "{}"));
+    let lines = "retry = false\nfallback = [\"cheap\"]";
+    let gateway = Setup::new(models(&bad.url(), &worse.url(), lines)).start();
+    let answer = gateway.ask(chat("m", ""));
+    assert_eq!((answer.status(), answer.field("x-should-retry")), (500, Some("false")));
+    let server = Upstream::start();
+    let lines = "max_in_flight = 1\nqueue = { waiting_max = 0 }";
+    let gateway = Setup::one(&server.url(), lines).start();
+    let mut first = gateway.client();
+    first.send(chat("m", ""));
+    let _held = server.request();
+    let answer = gateway.ask(chat("m", ""));
+    assert_eq!((answer.status(), answer.field("x-should-retry")), (503, None));
+    assert!(answer.field("retry-after").is_some());
+}
+
+/// What waits for an endpoint that hangs is nothing to requests that have another one since.
+#[test]
+fn a_reload_leaves_old_lines_behind() {
+    let (hanging, fine) = (Upstream::start(), Answering::saying("{}"));
+    let lines = "max_in_flight = 1\nqueue = { waiting_max = 10, wait_ms = 60000 }";
+    let gateway = Setup::one(&hanging.url(), lines).start();
+    let mut clients: Vec<Connection> = (0..3).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.send(chat("m", ""));
+    }
+    let _held = hanging.request();
+    gateway.await_metric("ringway_endpoint_queue_waiting", &[], 2);
+    gateway.reload(&one(&fine.url(), lines));
+    assert_eq!(gateway.ask(chat("m", "")).status(), 200);
+    assert_eq!(gateway.metric("ringway_endpoint_queue_waiting", &[]), 2);
+}
+
 #[test]
 fn only_models_that_the_caller_may_have() {
     let (bad, good) = (saying(500, "", "{\"error\":\"first\"}"), Answering::saying("{}"));

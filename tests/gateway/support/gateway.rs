@@ -96,11 +96,14 @@ impl Setup {
     }
 }
 
+/// What the model of [`one`] says of streams: most tests want to see a head before anything else.
+pub(crate) const COMMITS_SOON: &str = "commit_after_ms = 50\n";
+
 /// The model `m` of an upstream `u` with one endpoint, and these further lines in `[[upstream]]`.
 pub(crate) fn one(url: &str, lines: &str) -> String {
     format!(
         "[[upstream]]\nname = \"u\"\ndialect = \"openai\"\nendpoints = [{{ url = \"{url}\" }}]\n{lines}\n\n\
-         [[model]]\nname = \"m\"\nupstream = \"u\"\n"
+         [[model]]\nname = \"m\"\nupstream = \"u\"\n{COMMITS_SOON}"
     )
 }
 

@@ -358,7 +358,7 @@ fn what_breaks_while_it_is_held_leaves_no_trace() {
             for part in bytes.as_bytes().chunks(step) {
                 response.feed(part, &buffers, &mut down).unwrap();
             }
-            assert_eq!(response.feed_close(&buffers, &mut down), Err(Malformed::Truncated));
+            assert_eq!(response.feed_close(&buffers, &mut down), Err(Malformed::Truncated.into()));
             assert!(down.is_empty() && response.held().is_none() && response.is_holding());
             assert!(!response.has_head() && !response.is_untouched() && !response.is_reusable());
             assert!(!response.feed_fault(
