@@ -154,7 +154,8 @@ impl Speaker<'_> {
             meters_usage: plan.meters_usage,
             keeps_events: plan.is_stream && !caller.steps.is_empty(),
             drops_usage_event: plan.drops_usage_event,
-            may_open: plan.is_stream && self.outline.method == Method::Post,
+            // What a model server that is asked for anything at all will say is not known: it may be no stream.
+            may_open: plan.is_stream && plan.kind().is_some(),
             holds_errors: true,
         })
     }

@@ -169,6 +169,10 @@ impl Holding {
         self.is_whole() && self.is_reusable
     }
 
+    pub(super) const fn status(&self) -> u16 {
+        self.status
+    }
+
     /// How the rest of the body is to be read.
     pub(super) const fn body(&self) -> Body {
         self.body

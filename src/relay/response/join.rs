@@ -134,9 +134,18 @@ impl Response {
     pub fn speak(&mut self, buffers: &Buffers) {
         let Some(holding) = self.holding.take() else { return };
         let held = holding.view(self.asked.method);
-        let words = self.last_words(&held);
+        let (words, status) = (self.last_words(&held), held.status);
         self.rare().last_words = Some(words);
+        self.rare().spoken = status;
         holding.release(buffers);
+    }
+
+    /// The status that the endpoint has answered with, be it told by an event or by the head.
+    #[must_use]
+    pub fn answered_with(&self) -> u16 {
+        let spoken = self.rare.as_deref().map_or(0, |rare| rare.spoken);
+        let held = self.holding.as_ref().map(|holding| holding.status());
+        held.unwrap_or(if spoken > 0 { spoken } else { self.status })
     }
 
     fn last_words(&self, held: &Held<'_>) -> Vec<u8> {
@@ -249,6 +258,7 @@ impl Response {
         if let Some(rare) = self.rare.as_deref_mut() {
             rare.translator = None;
             rare.last_words = None;
+            rare.spoken = 0;
         }
         if translator.is_some() {
             self.rare().translator = translator;

@@ -76,6 +76,8 @@ pub(super) struct Rare {
     pub(super) origin: Option<Origin>,
     /// The event that ends a stream that failed, where there is a better one than the gateway's own.
     pub(super) last_words: Option<Vec<u8>>,
+    /// The status of the error which that event tells.
+    pub(super) spoken: u16,
     /// Room for an event that is rewritten.
     pub(super) room: Vec<u8>,
 }

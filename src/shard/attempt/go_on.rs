@@ -219,6 +219,8 @@ impl Attempts<'_> {
             self.shard.page.add(Continued::Refused, 1);
             return None;
         }
+        // The time to the first byte of the answer is over since long: this is another answer.
+        self.deadlines.first_byte = clock::now().after(self.model().deadlines.first_byte);
         step
     }
 

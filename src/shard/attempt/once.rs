@@ -5,6 +5,7 @@ use std::cell::Cell;
 use crate::accept::client::Client;
 use crate::accept::incoming::Incoming;
 use crate::admission::queue::Line;
+use crate::balance::verdict;
 use crate::balance::verdict::Verdict;
 use crate::record::Fault;
 use crate::record::counters::Retirement;
@@ -187,9 +188,11 @@ fn conclude(
 ) -> Result<Ended, Fault> {
     let Attempt { mut seat, link, .. } = attempt;
     let is_ours = way.is_credential_ours(attempts.world, attempts.model().upstream);
-    let status = response.held().map_or(response.status, |held| held.status);
+    let status = response.answered_with();
     let verdict = match ended {
         Err(fault) if attempts.is_stale(fault) => Verdict::Neutral,
+        // What it has answered counts, not that this had to be told by an event.
+        Err(Fault::UpstreamStatus) => verdict::of_status(status, is_ours),
         _ => next::verdict(&ended, status, is_ours),
     };
     attempts.note(&mut seat, verdict);

@@ -69,6 +69,28 @@ fn from_another_endpoint_and_the_client_does_not_see_the_seam() {
     gateway.await_metric("ringway_upstream_connections", &[("state", "in_use")], 0);
 }
 
+/// The time to the first byte is that of another answer.
+#[test]
+fn long_after_its_own_beginning() {
+    let lines = format!("{CONTINUES}\ndeadlines = {{ first_byte_ms = 400 }}");
+    let (_gateway, mut client, mut first, second) = asked_first(&lines, "", &stream(""));
+    first.send(EVENTS);
+    client.head();
+    let began = std::time::Instant::now();
+    let mut events = 0;
+    while began.elapsed().as_millis() < 600 {
+        first.send(chunk(said("a", &word("x"))));
+        client.await_content(said("a", &word("x")));
+        events += 1;
+    }
+    drop(first);
+    let (mut second, asked) = second.request();
+    assert_eq!(asked.json()["messages"][0]["content"], "x".repeat(events));
+    second.send(EVENTS);
+    second.send(chunk(said("b", &word("y"))));
+    client.await_content(said("a", &word("y")));
+}
+
 /// A stream that its client may come back to, whose endpoint dies while nobody listens.
 #[test]
 fn with_its_numbers_and_without_its_client() {

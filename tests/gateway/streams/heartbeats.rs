@@ -128,6 +128,40 @@ fn failover_goes_on_silently_until_the_first_content() {
     }
 }
 
+/// What the client has done wrong is not held against the endpoint, however late it is told.
+#[test]
+fn an_error_that_comes_as_an_event_counts_as_what_it_is() {
+    let upstream = Upstream::start();
+    let gateway = Setup::new(model(&upstream.url(), "")).start();
+    let mut client = gateway.client();
+    for _ in 0..7 {
+        client.send(stream(""));
+        let (mut server, _) = upstream.request();
+        client.head();
+        server.send("HTTP/1.1 400 X\r\ncontent-length: 2\r\n\r\n{}");
+        client.await_content("data: {}\n\n");
+        assert_eq!(client.chunk(), None);
+    }
+    let usable = [("upstream", "u"), ("state", "usable")];
+    assert_eq!(gateway.metric("ringway_endpoint_state", &usable), 1);
+    assert_eq!(gateway.metric("ringway_endpoint_attempts_total", &[("result", "bad")]), 0);
+}
+
+/// Nobody knows what a model server says that is asked for anything at all.
+#[test]
+fn a_stream_of_anything_is_waited_for() {
+    let upstream = Upstream::start();
+    let gateway = Setup::new(model(&upstream.url(), "")).start();
+    let mut client = gateway.client();
+    client.send(post("/v1/models/m/invoke", "{\"stream\":true}"));
+    let (mut server, _) = upstream.request();
+    // Longer than commit_after_ms.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert!(client.is_silent());
+    server.send(ok("{}"));
+    assert_eq!(client.message().text(), "{}");
+}
+
 #[test]
 fn what_is_no_stream_cannot_go_on_with_one() {
     let upstream = Upstream::start();
