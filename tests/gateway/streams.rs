@@ -5,6 +5,7 @@ mod go_on;
 mod heartbeats;
 mod pace;
 mod resume;
+mod usage;
 
 use crate::support::*;
 
