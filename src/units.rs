@@ -97,6 +97,11 @@ pub struct EndpointId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotId(pub u32);
 
+/// Number of places at endpoints: of the endpoints of one upstream, and of how many requests each may have. It stays the same from
+/// snapshot to snapshot while all of these do: lines hang on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub u32);
+
 /// Number of a (model, upstream) pair that stays the same for the life of the process: counters hang on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneId(pub u32);
@@ -112,11 +117,6 @@ pub struct KeyId(pub u32);
 /// Number of a limit that stays the same from snapshot to snapshot while the limit does: what is used of it hangs on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QuotaId(pub u32);
-
-/// Fingerprint of a set of endpoints: the same from snapshot to snapshot while the set is. Who waits for one of them waits
-/// with all others who do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupId(pub u64);
 
 macro_rules! index {
     ($($name:ident),*) => {$(

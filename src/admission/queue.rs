@@ -13,8 +13,9 @@ use crate::units::TenantId;
 pub enum Line {
     /// That a limit has room.
     Limit(QuotaId),
-    /// That one of an upstream's endpoints has a place, all of which are full. After a change of the endpoints new requests stand
-    /// in another line: what the old ones wait for is nothing to them.
+    /// That one of an upstream's endpoints has a place, all of which are full. Where a change of the config has put others in their
+    /// place, or has given them more places, those that come stand in a line of their own: they can be served while the others
+    /// cannot.
     Endpoints(GroupId),
 }
 

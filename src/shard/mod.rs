@@ -31,7 +31,6 @@ use crate::accept::overload;
 use crate::accept::overload::Caps;
 use crate::accept::overload::Load;
 use crate::accept::overload::Overload;
-use crate::balance::hash;
 use crate::crossing::gauges::SharedPage;
 use crate::crossing::health::SharedHealth;
 use crate::crossing::nonces::SharedNonces;
@@ -51,10 +50,8 @@ use crate::ring::turn;
 use crate::shard::state::State;
 use crate::snapshot::PoolLimits;
 use crate::snapshot::SlowReader;
-use crate::snapshot::Snapshot;
 use crate::snapshot::Streams;
 use crate::snapshot::Upstream;
-use crate::units::GroupId;
 use crate::units::Millis;
 use crate::units::Moment;
 use crate::units::ShardId;
@@ -97,8 +94,6 @@ pub(crate) struct World {
     pools: Vec<Option<pool::Limits>>,
     /// How clients are treated while their streams last, by model.
     manners: Vec<Manners>,
-    /// The endpoints of each upstream, as one.
-    groups: Vec<GroupId>,
 }
 
 impl World {
@@ -119,8 +114,7 @@ impl World {
             pools[slot] = Some(Self::pool_limits(snapshot.upstream(endpoint.upstream)));
         }
         let manners = snapshot.models.iter().map(|model| manners(&model.streams)).collect();
-        let groups = snapshot.upstreams.iter().map(|upstream| group(&snapshot, upstream)).collect();
-        Self { snapshot, phase, limits, pools, manners, groups }
+        Self { snapshot, phase, limits, pools, manners }
     }
 
     /// How connections to an upstream's endpoints are kept.
@@ -138,15 +132,6 @@ impl World {
     fn limits(&self) -> &Limits {
         &self.limits
     }
-}
-
-/// The endpoints of an upstream, as one: whatever it is called, and wherever it stands in the file.
-fn group(snapshot: &Snapshot, upstream: &Upstream) -> GroupId {
-    let slots = upstream.endpoints.iter().map(|id| snapshot.endpoint(*id).slot.0);
-    let mut slots: Vec<u32> = slots.collect();
-    slots.sort_unstable();
-    let bytes: Vec<u8> = slots.into_iter().flat_map(u32::to_le_bytes).collect();
-    GroupId(hash::key(&bytes))
 }
 
 /// How the clients of a model are treated.

@@ -22,7 +22,6 @@ use crate::shard::resume::Berth;
 use crate::units::LaneId;
 use crate::units::Moment;
 use crate::units::SlotId;
-use crate::units::UpstreamId;
 use crate::upstream::Link;
 use crate::upstream::pool::Pool;
 
@@ -35,8 +34,8 @@ pub(super) struct Own {
     pub(super) world: Option<Rc<World>>,
     /// Idle connections to endpoints.
     pub(super) pool: Pool<Link>,
-    /// Whose turn it is, by upstream of the present world.
-    pub(super) turns: Vec<Turn>,
+    /// Whose turn it is at each upstream, by the slot of its first endpoint: that is its own, and stays so from world to world.
+    turns: Vec<Turn>,
     /// Client connections, by place.
     pub(super) connections: Vec<Place>,
     /// Places that are free.
@@ -119,9 +118,9 @@ impl Own {
         self.unix_offset_ms + moment.as_nanos() / 1_000_000
     }
 
-    /// Whose turn it is at an upstream.
-    pub(super) fn turn(&mut self, upstream: UpstreamId) -> &mut Turn {
-        at(&mut self.turns, upstream.index())
+    /// Whose turn it is at the upstream that has its first endpoint in this slot.
+    pub(super) fn turn(&mut self, first: SlotId) -> &mut Turn {
+        at(&mut self.turns, first.index())
     }
 
     /// How long an endpoint takes to begin its answers.

@@ -116,7 +116,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Somebody has given back a place at an endpoint: whoever is first in the line for it looks at once.
+/// Somebody has given back a place at an endpoint: whoever is first in the line there looks at once.
 pub(super) fn wake_first(shard: &Shard, group: GroupId) {
     let first = shard.state.with(|own| {
         if own.queue.waiting() == 0 {

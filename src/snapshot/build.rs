@@ -22,12 +22,14 @@ use crate::snapshot::credentials::of_tenants;
 use crate::snapshot::describe::describe as describe_policy;
 use crate::snapshot::fallback::Chain;
 use crate::snapshot::fallback::chains;
+use crate::snapshot::ledger::Group;
 use crate::snapshot::list_of;
 use crate::snapshot::policy::Builder;
 use crate::snapshot::policy::Names;
 use crate::snapshot::resilience;
 use crate::snapshot::streams;
 use crate::units::EndpointId;
+use crate::units::GroupId;
 use crate::units::UpstreamId;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
@@ -116,17 +118,7 @@ pub fn build(
     }
     let keys = kept.keys();
     ledger.keys = Some(kept);
-    let mut endpoints = Vec::new();
-    let mut upstreams = Vec::new();
-    for ((upstream, credential), trust) in file.upstreams.iter().zip(credentials).zip(&trusts) {
-        upstreams.push(self::upstream(upstream, credential, endpoints.len()));
-        let id = UpstreamId(id(upstreams.len() - 1));
-        for endpoint in &upstream.endpoints {
-            endpoints.push(self::endpoint(endpoint, upstream, id, trust.as_ref(), world, ledger));
-        }
-    }
-    let used: Vec<u64> = trusts.iter().flatten().map(|(number, _)| *number).collect();
-    ledger.keep_trusts(&used);
+    let (upstreams, endpoints) = served(file, world, ledger, credentials, &trusts);
     let models = file.models.iter().zip(chains);
     let models =
         models.map(|(model, chain)| self::model(model, chain, file, &route, world, ledger));
@@ -194,6 +186,36 @@ pub(super) fn table(
         .map_err(|conflicts| conflicts.iter().filter(is_told).map(explain).collect())
 }
 
+/// The upstreams and their endpoints, with the numbers that last.
+fn served(
+    file: &File,
+    world: &World,
+    ledger: &mut Ledger,
+    credentials: Vec<Option<Secret>>,
+    trusts: &[Option<Trust>],
+) -> (Vec<Upstream>, Vec<Endpoint>) {
+    let mut endpoints = Vec::new();
+    let mut upstreams = Vec::new();
+    for ((upstream, credential), trust) in file.upstreams.iter().zip(credentials).zip(trusts) {
+        let (id, before) = (UpstreamId(id(upstreams.len())), endpoints.len());
+        for endpoint in &upstream.endpoints {
+            endpoints.push(self::endpoint(endpoint, upstream, id, trust.as_ref(), world, ledger));
+        }
+        let slots =
+            endpoints.iter().skip(before).map(|endpoint: &Endpoint| endpoint.slot).collect();
+        let group = ledger.group(Group {
+            slots,
+            max_in_flight: upstream.max_in_flight,
+            connections_max: upstream.pool.connections_max,
+        });
+        upstreams.push(self::upstream(upstream, credential, before, group));
+    }
+    ledger.keep_groups(&upstreams.iter().map(|upstream: &Upstream| upstream.group).collect());
+    let used: Vec<u64> = trusts.iter().flatten().map(|(number, _)| *number).collect();
+    ledger.keep_trusts(&used);
+    (upstreams, endpoints)
+}
+
 fn trust(
     file: &File,
     upstream: &config::Upstream,
@@ -233,6 +255,7 @@ fn upstream(
     upstream: &config::Upstream,
     credential: Option<Secret>,
     endpoints_before: usize,
+    group: GroupId,
 ) -> Upstream {
     let strategy = resilience::strategy(upstream.balance);
     let is_weighted = strategy.is_weighted();
@@ -250,6 +273,7 @@ fn upstream(
         endpoints: (endpoints_before..endpoints_before + upstream.endpoints.len())
             .map(|index| EndpointId(id(index)))
             .collect(),
+        group,
         weights: weights.collect(),
         strategy,
         hash: resilience::hash(upstream),

@@ -3,12 +3,14 @@
 use crate::admission::limit::Scope;
 use crate::config::Count;
 use crate::snapshot::keys::Kept;
+use crate::units::GroupId;
 use crate::units::LaneId;
 use crate::units::QuotaId;
 use crate::units::SlotId;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
@@ -29,6 +31,8 @@ pub struct Ledger {
     quotas: HashMap<Quota, QuotaId>,
     lanes: HashMap<(String, String), LaneId>,
     slots: HashMap<SlotKey, SlotId>,
+    groups: HashMap<Group, GroupId>,
+    groups_given: u32,
     /// When a model was first seen, in seconds since 1970.
     created: HashMap<String, u64>,
     trusts: Vec<Trust>,
@@ -42,6 +46,14 @@ struct SlotKey {
     url: String,
     /// The number of its [`Trust`], where it has TLS.
     trust: Option<u64>,
+}
+
+/// What makes places at endpoints the same places: whoever waits for one of them may take any.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Group {
+    pub(super) slots: Vec<SlotId>,
+    pub(super) max_in_flight: Option<u32>,
+    pub(super) connections_max: Option<u32>,
 }
 
 /// What makes a limit the same limit: what was used of it stays used.
@@ -63,8 +75,7 @@ struct Trust {
 impl Ledger {
     /// Whether all of these pairs have a lane or can get one.
     pub(crate) fn has_room<'a>(&self, pairs: impl Iterator<Item = &'a (String, String)>) -> bool {
-        let new: std::collections::HashSet<_> =
-            pairs.filter(|pair| !self.lanes.contains_key(*pair)).collect();
+        let new: HashSet<_> = pairs.filter(|pair| !self.lanes.contains_key(*pair)).collect();
         self.lanes.len() + new.len() <= LANES_MAX
     }
 
@@ -83,6 +94,18 @@ impl Ledger {
         let next = SlotId(count(self.slots.len()));
         let key = SlotKey { upstream: upstream.to_owned(), url: url.to_owned(), trust };
         *self.slots.entry(key).or_insert(next)
+    }
+
+    pub(super) fn group(&mut self, group: Group) -> GroupId {
+        *self.groups.entry(group).or_insert_with(|| {
+            self.groups_given = self.groups_given.wrapping_add(1);
+            GroupId(self.groups_given)
+        })
+    }
+
+    /// Forgets the groups that the newest snapshot does not have.
+    pub(super) fn keep_groups(&mut self, used: &HashSet<GroupId>) {
+        self.groups.retain(|_, group| used.contains(group));
     }
 
     /// The number of a limit; none: there is no place left.

@@ -34,6 +34,7 @@ use crate::config;
 use crate::llm::dialect::Dialect;
 use crate::route;
 use crate::units::EndpointId;
+use crate::units::GroupId;
 use crate::units::LaneId;
 use crate::units::ModelId;
 use crate::units::SlotId;
@@ -250,6 +251,8 @@ pub struct Upstream {
     pub is_resumable: bool,
     /// Where it is: at least one.
     pub endpoints: Vec<EndpointId>,
+    /// Where those stand in line that wait for a place at one of them.
+    pub group: GroupId,
     /// The endpoints' shares, in the same order; all 1 where weights do not count.
     pub weights: Vec<u32>,
     /// How endpoints are chosen.

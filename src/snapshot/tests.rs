@@ -50,6 +50,41 @@ fn the_same_roots_are_one_configuration_and_keep_it() {
 }
 
 #[test]
+fn who_waits_for_the_same_places_stands_in_the_same_line() {
+    let mut ledger = Ledger::default();
+    let upstream = |name: &str, endpoints: &str, lines: &str| {
+        let urls: Vec<_> =
+            endpoints.split(' ').map(|host| format!("{{ url = \"http://{host}\" }}")).collect();
+        format!("[[upstream]]\nname = \"{name}\"\nendpoints = [{}]\n{lines}\n", urls.join(", "))
+    };
+    let mut groups = |text: &str| -> Vec<GroupId> {
+        let file = config::parse(&format!("{text}{MODEL}"), "a.toml").unwrap();
+        let snapshot = build(&file, &world(1), &mut ledger, 1).unwrap();
+        snapshot.upstreams.iter().map(|upstream| upstream.group).collect()
+    };
+    let plain = upstream("u", "a b", "max_in_flight = 1");
+    let first = groups(&plain)[0];
+    // Others come before it, and go again.
+    let two = groups(&format!("{}{plain}", upstream("v", "a b", "max_in_flight = 1")));
+    assert_eq!(two[1], first);
+    assert_ne!(two[0], first, "their own places");
+    assert_eq!(groups(&upstream("u", "a b", "max_in_flight = 1\nslow_start_ms = 9")), [first]);
+    // There are more, or others.
+    let mut seen = vec![first, two[0]];
+    for (endpoints, lines) in [
+        ("a b c", "max_in_flight = 1"),
+        ("a", "max_in_flight = 1"),
+        ("a b", "max_in_flight = 2"),
+        ("a b", ""),
+        ("a b", "max_in_flight = 1\npool = { connections_max = 3 }"),
+    ] {
+        let group = groups(&upstream("u", endpoints, lines))[0];
+        assert!(!seen.contains(&group), "{endpoints} {lines}");
+        seen.push(group);
+    }
+}
+
+#[test]
 fn without_roots_there_is_no_tls() {
     let errors = build(&file(MODEL), &world(0), &mut Ledger::default(), 1).unwrap_err();
     assert_eq!(errors.len(), 2);

@@ -4,6 +4,7 @@ mod balancing;
 mod breaker;
 mod fallback;
 mod hedging;
+mod lines;
 mod pool;
 mod retries;
 

@@ -35,7 +35,7 @@ pub(super) async fn for_place<'w>(
     let rule = snapshot.upstream(wish.upstream).queue;
     let tenant = caller.tenant.and_then(|tenant| snapshot.admission.tenant(tenant));
     let entering = Entering {
-        line: Line::Endpoints(wish.group()),
+        line: Line::Endpoints(snapshot.upstream(wish.upstream).group),
         tenant: caller.tenant,
         priority: tenant.map(|tenant| tenant.priority).unwrap_or_default(),
         line_max: rule.waiting_max,

@@ -89,7 +89,7 @@ pub(in crate::shard) fn run<'a>(
 /// An endpoint and a seat there, unless others wait for one.
 fn seated<'w>(attempts: &mut Attempts<'w>) -> Result<(&'w Endpoint, Seat<'w>), Unpicked> {
     let (shard, wish) = (attempts.shard, attempts.wish());
-    let line = Line::Endpoints(wish.group());
+    let line = Line::Endpoints(attempts.upstream().group);
     if shard.state.with(|own| own.queue.waiting_for(line)) > 0 {
         return Err(Unpicked::Full);
     }

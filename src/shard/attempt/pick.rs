@@ -14,7 +14,6 @@ use crate::shard::state::Own;
 use crate::snapshot::AllDown;
 use crate::snapshot::Endpoint;
 use crate::snapshot::Upstream;
-use crate::units::GroupId;
 use crate::units::Moment;
 use crate::units::UpstreamId;
 
@@ -58,13 +57,6 @@ pub(super) struct Wish<'w> {
     pub(super) key: Option<u64>,
     /// Whether there is another model to ask, which comes before an endpoint that is not well.
     pub(super) has_fallback: bool,
-}
-
-impl Wish<'_> {
-    /// All endpoints that may be asked.
-    pub(super) fn group(&self) -> GroupId {
-        self.world.groups[self.upstream.index()]
-    }
 }
 
 /// Chooses an endpoint and takes a seat there.
@@ -149,7 +141,8 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
         }
         let ring = upstream.hash.as_ref().map(|hash| &hash.ring);
         let dice = self.own.dice.roll();
-        let turn = self.own.turn(self.wish.upstream);
+        let first = self.endpoint(0).slot;
+        let turn = self.own.turn(first);
         let chosen = turn.choose(upstream.strategy, views, ring, self.wish.key, dice);
         if let Some(index) = chosen {
             return Some((index, false));
@@ -175,7 +168,7 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
             }
             return None;
         }
-        Some(Seat::take(self.shard, (self.wish.group(), slot), max.is_some(), is_probe))
+        Some(Seat::take(self.shard, (self.upstream().group, slot), max.is_some(), is_probe))
     }
 
     fn endpoint(&self, index: usize) -> &'w Endpoint {

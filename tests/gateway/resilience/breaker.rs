@@ -182,7 +182,7 @@ fn active_checks_keep_requests_away() {
         let is_sick = *is_sick.lock().expect("no test has failed here");
         if is_check && is_sick { answer(500, "", "no") } else { ok("{}") }
     });
-    let lines = "health = { path = \"/ready\", interval_ms = 100, timeout_ms = 100, unhealthy_after = 2, healthy_after = 2 }";
+    let lines = "health = { path = \"/ready\", interval_ms = 100, timeout_ms = 5000, unhealthy_after = 2, healthy_after = 2 }";
     let gateway = Setup::new(upstream_of(&[&server.url(), &good.url()], lines, "")).start();
     gateway.await_metric("ringway_endpoint_state", &[("state", "unhealthy")], 1);
     let asked = |server: &Answering| {
