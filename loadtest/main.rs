@@ -19,6 +19,7 @@ mod runner;
 mod schedule;
 mod server;
 mod stage;
+mod streams;
 
 fn main() -> ExitCode {
     let stdout = io::stdout();

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::plan::Plan;
+use crate::plan::Request;
 
 /// A request whose stream number can be set.
 #[derive(Clone, Debug)]
@@ -19,7 +20,7 @@ impl Bytes {
     #[must_use]
     pub fn of(plan: &Plan, host: &str, prefix: &str, is_slow: bool) -> Self {
         let is_stream = plan.request.stream || is_slow;
-        let body = body(plan, is_stream);
+        let body = body(&plan.request, is_stream);
         let mut head = format!(
             "POST {prefix}{} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\nuser-agent: ringway-loadtest\r\n",
             plan.request.path
@@ -75,13 +76,14 @@ fn fields(plan: &Plan, is_slow: bool) -> Vec<(String, String)> {
 }
 
 /// A chat of about the size asked for, the model after the messages would be as good as before them.
-fn body(plan: &Plan, is_stream: bool) -> String {
-    let model = serde_json::Value::from(plan.request.model.as_str());
+#[must_use]
+pub fn body(request: &Request, is_stream: bool) -> String {
+    let model = serde_json::Value::from(request.model.as_str());
     let before = format!(
         "{{\"model\":{model},\"stream\":{is_stream},\"messages\":[{{\"role\":\"user\",\"content\":\""
     );
     let after = "\"}]}";
-    let filler = plan.request.body_bytes.saturating_sub(before.len() + after.len());
+    let filler = request.body_bytes.saturating_sub(before.len() + after.len());
     let words = "What a user may ask of a model, again and again; ";
     let text: String = words.chars().cycle().take(filler).collect();
     format!("{before}{text}{after}")

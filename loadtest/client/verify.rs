@@ -1,6 +1,9 @@
 //! Whether what arrives is what was sent: events in order, each once, every byte as it was.
 
+use std::ops::Range;
+
 use memchr::memchr;
+use memchr::memrchr;
 use ringway::mock::content;
 use ringway::mock::content::Broken;
 use ringway::units::Moment;
@@ -35,6 +38,11 @@ pub fn take_events(
     is_measured: bool,
     tally: &mut Tally,
 ) -> usize {
+    whole_events(bytes, |event| take_event(event, now, expected, is_measured, tally))
+}
+
+/// Hands out the whole events at the front of `bytes`, each with its blank line; returns how many bytes they were.
+pub fn whole_events(bytes: &[u8], mut each: impl FnMut(&[u8])) -> usize {
     let mut start = 0;
     let mut from = 0;
     while let Some(found) = memchr(b'\n', &bytes[from..]) {
@@ -42,7 +50,7 @@ pub fn take_events(
         match bytes.get(feed + 1) {
             None => break,
             Some(b'\n') => {
-                take_event(&bytes[start..feed + 2], now, expected, is_measured, tally);
+                each(&bytes[start..feed + 2]);
                 start = feed + 2;
                 from = start;
             }
@@ -50,6 +58,14 @@ pub fn take_events(
         }
     }
     start
+}
+
+/// Where the line with an event's id is, its line end included: the last one before the blank line.
+#[must_use]
+pub fn id_line(event: &[u8]) -> Option<Range<usize>> {
+    let end = event.len().checked_sub(1)?;
+    let start = memrchr(b'\n', event.get(..end.checked_sub(1)?)?).map_or(0, |feed| feed + 1);
+    event.get(start..end)?.starts_with(b"id: ").then_some(start..end)
 }
 
 fn take_event(
@@ -65,6 +81,17 @@ fn take_event(
     if is_measured {
         tally.counts.events += 1;
     }
+    // What a gateway numbers is as it was but for the line that says the number.
+    let mut bare = Vec::new();
+    let event = match id_line(event) {
+        None => event,
+        Some(id) => {
+            bare.reserve_exact(event.len());
+            bare.extend_from_slice(&event[..id.start]);
+            bare.extend_from_slice(&event[id.end..]);
+            &bare
+        }
+    };
     match content::check(event) {
         Ok(seal) => {
             tally.counts.events_verified += 1;
@@ -171,6 +198,31 @@ mod tests {
             let (expected, tally) = run(&events(&[0, 1, 2]), piece);
             assert!(tally.is_clean() && expected.is_done, "{:?}", tally.counts);
             assert_eq!((tally.counts.events, tally.counts.events_verified), (4, 3));
+        }
+    }
+
+    #[test]
+    fn numbered_events_are_the_same_events() {
+        let text = String::from_utf8(events(&[0, 1, 2])).unwrap();
+        let mut number = 0;
+        let numbered: String = text
+            .split_inclusive("\n\n")
+            .map(|event| {
+                number += 1;
+                event.replace("\n\n", &format!("\nid: abc.{number}\n\n"))
+            })
+            .collect();
+        let (expected, tally) = run(numbered.as_bytes(), 50);
+        assert!(tally.is_clean() && expected.is_done, "{:?}", tally.counts);
+        for (event, line) in [
+            ("data: 1\nid: 7\n\n", Some(8..14)),
+            ("id: 7\n\n", Some(0..6)),
+            ("id: 7\ndata: 1\n\n", None),
+            ("data: id: 7\n\n", None),
+            ("\n", None),
+            ("", None),
+        ] {
+            assert_eq!(id_line(event.as_bytes()), line, "{event:?}");
         }
     }
 

@@ -97,7 +97,9 @@ impl Default for Tally {
     }
 }
 
-fn histogram() -> Histogram<u64> {
+/// An empty histogram that grows where needed.
+#[must_use]
+pub fn histogram() -> Histogram<u64> {
     Histogram::new(3).expect("three digits are allowed")
 }
 
