@@ -1,4 +1,4 @@
-//! The command line: run, compare, faults, balance, mock.
+//! The commands: run, compare, faults, balance, resume, scale, mock.
 
 use std::fs;
 use std::io;
@@ -12,51 +12,23 @@ use serde::Serialize;
 
 use crate::balance;
 use crate::balance::plan::BalancePlan;
+use crate::cli::args::Args;
 use crate::client::destination::Destination;
 use crate::compare;
 use crate::faults;
 use crate::faults::plan::FaultPlan;
 use crate::html;
-use crate::measure::process;
 use crate::plan::Plan;
 use crate::report;
 use crate::report::Machine;
 use crate::report::Report;
+use crate::resume;
+use crate::resume::plan::ResumePlan;
 use crate::runner::Outcome;
 use crate::runner::Setting;
 use crate::stage::Stage;
 
-const HELP: &str = "\
-ringway-loadtest: what would a user see?
-
-  ringway-loadtest                                                   `compare canonical`
-  ringway-loadtest run SCENARIO [--through URL] [--pid PID] ...      one plan; without --through, against a gateway
-                                                                     (and mocks) that the tester starts itself
-  ringway-loadtest compare SCENARIO --setting NAME=URL[,PID...] ...  the same plan through several, interleaved;
-                                                                     without --setting: mocks directly, then a gateway
-  ringway-loadtest faults [--phase WORD] ...                         one of three endpoints fails in many ways: what do
-                                                                     clients see? (scenarios/faults.toml)
-  ringway-loadtest balance                                           do long streams lie as the weights say?
-                                                                     (scenarios/balance.toml)
-  ringway-loadtest mock [OPTIONS]                                    the model server that is not one
-
-SCENARIO is a file of loadtest/scenarios, with or without directory and .toml; the answers are verified byte for byte,
-and a run with any failure ends with exit code 1. Faults and balance take a scenario of their kind, start all servers
-themselves, and end with exit code 1 if a promise of it was broken.
-
-  --through URL        where to, for instance http://127.0.0.1:8080
-  --pid PID            process whose CPU and memory are measured; may be given more than once
-  --setting N=URL,PID  (compare) a name, where to, and what to measure; the first one is what the others are compared with
-  --mock URL           a mock behind what is measured: must have no stream left open after the run; more than once
-  --rounds N           (compare) rounds (default 3)
-  --cpus LIST          CPUs of the tester's threads, for instance 0 or 0,2-3
-  --connections N --rate N --duration SECONDS --warmup SECONDS --threads N --sources N --model NAME
-                       in place of what the scenario says
-  --phase WORD         (faults) only phases with this word in their names; may be given more than once
-  --json               print everything as JSON instead of tables
-  --output FILE        write the JSON there too
-  --html FILE          write a page with plots there
-";
+mod args;
 
 /// Why the tester ends without a result.
 #[derive(Debug)]
@@ -79,29 +51,6 @@ impl From<lexopt::Error> for Failure {
     }
 }
 
-/// What the command line says.
-#[derive(Debug, Default)]
-struct Args {
-    scenarios: Vec<String>,
-    through: Option<String>,
-    pids: Vec<u32>,
-    settings: Vec<String>,
-    rounds: Option<usize>,
-    cpus: Vec<usize>,
-    connections: Option<usize>,
-    rate: Option<f64>,
-    duration: Option<f64>,
-    warmup: Option<f64>,
-    threads: Option<usize>,
-    sources: Option<usize>,
-    model: Option<String>,
-    is_json: bool,
-    output: Option<String>,
-    html: Option<String>,
-    mocks: Vec<String>,
-    phases: Vec<String>,
-}
-
 /// Does what the command line says.
 ///
 /// # Errors
@@ -113,63 +62,19 @@ pub fn main(mut args: Vec<String>, out: &mut dyn Write) -> Result<ExitCode, Fail
     let command = args.remove(0);
     limits::raise_open_files()?;
     match command.as_str() {
-        "run" => run(&read(args)?, out),
-        "compare" => run_compare(&read(args)?, out),
-        "faults" => run_faults(&read(args)?, out),
-        "balance" => run_balance(&read(args)?, out),
+        "run" => run(&args::read(args)?, out),
+        "compare" => run_compare(&args::read(args)?, out),
+        "faults" => run_faults(&args::read(args)?, out),
+        "resume" => run_resume(&args::read(args)?, out),
+        "balance" => run_balance(&args::read(args)?, out),
         "mock" => run_mock(args),
         "--help" | "-h" | "help" => {
-            out.write_all(HELP.as_bytes())?;
+            out.write_all(args::HELP.as_bytes())?;
             writeln!(out, "\nmock:\n{}", mock::options::HELP)?;
             Ok(ExitCode::SUCCESS)
         }
         other => Err(Failure::Usage(format!("there is no command {other:?}"))),
     }
-}
-
-fn read(args: Vec<String>) -> Result<Args, Failure> {
-    use lexopt::prelude::Long;
-    use lexopt::prelude::Value;
-    use lexopt::prelude::ValueExt as _;
-    let mut read = Args::default();
-    let mut parser = lexopt::Parser::from_args(args);
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("through") => read.through = Some(parser.value()?.string()?),
-            Long("pid") => {
-                for pid in parser.value()?.string()?.split(',') {
-                    read.pids.push(parse_pid(pid)?);
-                }
-            }
-            Long("setting") => read.settings.push(parser.value()?.string()?),
-            Long("rounds") => read.rounds = Some(parser.value()?.parse()?),
-            Long("cpus") => {
-                let list = parser.value()?.string()?;
-                read.cpus = affinity::parse_cpu_list(&list)
-                    .map_err(|part| Failure::Usage(format!("--cpus: {part:?} is no CPU")))?;
-            }
-            Long("connections") => read.connections = Some(parser.value()?.parse()?),
-            Long("rate") => read.rate = Some(parser.value()?.parse()?),
-            Long("duration") => read.duration = Some(parser.value()?.parse()?),
-            Long("warmup") => read.warmup = Some(parser.value()?.parse()?),
-            Long("threads") => read.threads = Some(parser.value()?.parse()?),
-            Long("sources") => read.sources = Some(parser.value()?.parse()?),
-            Long("model") => read.model = Some(parser.value()?.string()?),
-            Long("json") => read.is_json = true,
-            Long("mock") => read.mocks.push(parser.value()?.string()?),
-            Long("phase") => read.phases.push(parser.value()?.string()?),
-            Long("html") => read.html = Some(parser.value()?.string()?),
-            Long("output") => read.output = Some(parser.value()?.string()?),
-            Value(scenario) => read.scenarios.push(scenario.string()?),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    Ok(read)
-}
-
-fn parse_pid(text: &str) -> Result<u32, Failure> {
-    let pid = text.trim().parse().map_err(|_| Failure::Usage(format!("{text:?} is no process")))?;
-    if process::exists(pid) { Ok(pid) } else { Err(Failure::Usage(format!("no process {pid}"))) }
 }
 
 /// Reads the scenarios and puts the command line's figures in place of theirs.
@@ -257,7 +162,7 @@ fn run_compare(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         settings.push(Setting {
             name: name.to_owned(),
             destination: Destination::parse(url).map_err(Failure::Usage)?,
-            pids: parts.map(parse_pid).collect::<Result<_, _>>()?,
+            pids: parts.map(args::parse_pid).collect::<Result<_, _>>()?,
             cpus: args.cpus.clone(),
             mocks: mocks(args)?,
         });
@@ -346,6 +251,17 @@ fn run_faults(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
 fn run_balance(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let plan = read_own(args, "balance", BalancePlan::parse)?;
     let report = balance::run(plan, (!args.is_json).then_some(&mut *out))?;
+    finish_own(args, &report, report.is_kept, out)
+}
+
+fn run_resume(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let mut plan = read_own(args, "resume", ResumePlan::parse)?;
+    plan.keep(&args.phases).map_err(Failure::Usage)?;
+    plan.connections = args.connections.unwrap_or(plan.connections);
+    plan.resumes = args.resumes.unwrap_or(plan.resumes);
+    plan.seed = args.seed.unwrap_or(plan.seed);
+    plan.check().map_err(Failure::Usage)?;
+    let report = resume::run(plan, (!args.is_json).then_some(&mut *out))?;
     finish_own(args, &report, report.is_kept, out)
 }
 

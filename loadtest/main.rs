@@ -15,6 +15,7 @@ mod measure;
 mod plan;
 mod poll;
 mod report;
+mod resume;
 mod runner;
 mod schedule;
 mod server;

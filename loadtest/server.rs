@@ -179,6 +179,8 @@ pub struct GatewayPlan<'a> {
     pub cpus: &'a [usize],
     /// Streams at the same time.
     pub streams_max: usize,
+    /// Memory in which each shard keeps streams for clients that may come back, in MiB; its own choice, if none.
+    pub replay_mib: Option<u32>,
     /// Where its config and its log are kept: `ringway.toml`, `gateway.log`.
     pub directory: &'a Path,
 }
@@ -201,7 +203,11 @@ pub fn start_gateway(plan: &GatewayPlan<'_>) -> io::Result<(Server, SocketAddr)>
     fs::write(&config, text)?;
     let log = plan.directory.join("gateway.log");
     let list: Vec<String> = plan.cpus.iter().map(usize::to_string).collect();
-    let child = Command::new(&binary)
+    let mut command = Command::new(&binary);
+    if let Some(mib) = plan.replay_mib {
+        command.env("RINGWAY_REPLAY_MIB", mib.to_string());
+    }
+    let child = command
         .args(["serve", "--config"])
         .arg(&config)
         .env("RINGWAY_SHARDS", plan.shards.to_string())
@@ -279,6 +285,7 @@ mod tests {
             shards: 1,
             cpus: &[0],
             streams_max: 10,
+            replay_mib: None,
             directory: Path::new("/"),
         };
         let text = toml::to_string(&config_of(&plan, 80, address)).unwrap();

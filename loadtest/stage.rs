@@ -105,6 +105,7 @@ fn start_gateway(
         shards: plan.shards,
         cpus,
         streams_max: plan.connections + plan.clients.slow + 1000,
+        replay_mib: None,
         directory,
     })?;
     Ok(gateway)

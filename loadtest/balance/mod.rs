@@ -90,6 +90,7 @@ fn run_load(
         shards: plan.shards,
         cpus: &affinity::allowed_cpus(),
         streams_max: plan.load.connections + 1000,
+        replay_mib: None,
         directory: folder.path(),
     })?;
     let span = Duration::from_secs_f64;

@@ -78,6 +78,7 @@ impl Scene {
             shards: plan.shards,
             cpus: &affinity::allowed_cpus(),
             streams_max: plan.loads.iter().map(|load| load.connections).sum::<usize>() + 1000,
+            replay_mib: None,
             directory: folder.path(),
         })?;
         Ok(Self { gateway, admin, mocks, namespace, folder })

@@ -335,7 +335,7 @@ impl Crew {
         if slot.reader.status() == 200 && slot.is_return {
             self.tally.counts.resumed += u64::from(!std::mem::replace(&mut slot.has_resumed, true));
             if let Some(mut former) = slot.former.take() {
-                former.due = now.after(former::CLOSES_WITHIN);
+                former.due = now.after(self.job.course.closes_within);
                 self.formers.push_back(former);
             }
         }

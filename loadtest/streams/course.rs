@@ -35,6 +35,8 @@ pub struct Course {
     pub resets: f64,
     /// How long they stay away, at least and at most.
     pub away: (Duration, Duration),
+    /// How long the gateway may take to close a connection that was left open, once another one reads on.
+    pub closes_within: Duration,
     /// Whether the gateway may have forgotten what was missed.
     pub may_be_gone: bool,
     /// When a quiet stream is given a heartbeat, if it is.

@@ -3,6 +3,8 @@
 pub mod client;
 pub mod course;
 pub mod dice;
+pub mod endings;
+pub mod metrics;
 pub mod reader;
 pub mod request;
 pub mod story;

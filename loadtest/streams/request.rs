@@ -130,6 +130,7 @@ pub mod tests {
             leave: Leave::AtByte { again: 0.5, cuts_max: 2, stays: 0.3 },
             resets: 0.3,
             away: (Duration::ZERO, Duration::from_millis(5)),
+            closes_within: Duration::from_millis(100),
             may_be_gone: false,
             heartbeat: None,
             resumes_max: 100,

@@ -4,7 +4,6 @@
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use ringway::sys::socket;
 use ringway::units::Moment;
@@ -14,9 +13,6 @@ use crate::streams::reader::Reader;
 use crate::streams::reader::Step;
 use crate::streams::story::Story;
 use crate::streams::tally::Counts;
-
-/// How long the gateway may take to close a connection once another one reads on.
-pub const CLOSES_WITHIN: Duration = Duration::from_secs(5);
 
 /// The connection, and how far it had been read.
 #[derive(Debug)]
