@@ -214,7 +214,7 @@ mod tests {
             ("cuts_max = 8", "cuts_max = 0", "cuts_max"),
             ("away_ms = [0.0, 400.0]", "away_ms = [5.0, 4.0]", "away_ms"),
             ("limit_s = 300.0", "limit_s = 0.0", "limit_s"),
-            ("events = 20", "events = 0", "events"),
+            ("events = 40", "events = 0", "events"),
             ("stays", "remains", "remains"),
         ] {
             assert!(PLAN.contains(from), "{from}");

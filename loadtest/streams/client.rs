@@ -59,8 +59,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 const LOOK: Duration = Duration::from_millis(50);
 /// Bytes of a head, about.
 const HEAD_BYTES: u64 = 330;
-/// Bytes that come with each event: its id and the framing.
-const AROUND_EVENT_BYTES: u64 = 60;
+/// Bytes that come with each event: its id and the framing, about.
+const AROUND_EVENT_BYTES: usize = 51;
 /// Share of the cuts that fall into the head's length and no further, so that enough of them do.
 const CUTS_EARLY: f64 = 0.1;
 /// Share of the connections that are used for the next stream, where they may be.
@@ -253,9 +253,11 @@ impl Crew {
             return u64::MAX;
         }
         let course = &self.job.course;
-        let events = u64::from(course.events - slot.story.next) + course.endings.len() as u64;
-        let bytes = HEAD_BYTES + events * (course.event_bytes as u64 + AROUND_EVENT_BYTES);
-        let limit = if self.dice.is(CUTS_EARLY) { HEAD_BYTES } else { bytes };
+        let sealed = (course.events - slot.story.next) as usize;
+        let endings = course.endings.iter().skip(slot.story.ending as usize);
+        let endings: usize = endings.map(|ending| ending.len() + AROUND_EVENT_BYTES).sum();
+        let bytes = sealed * (course.event_bytes + AROUND_EVENT_BYTES) + endings;
+        let limit = HEAD_BYTES + if self.dice.is(CUTS_EARLY) { 0 } else { bytes as u64 };
         self.dice.below(limit)
     }
 
