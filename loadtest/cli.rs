@@ -26,6 +26,8 @@ use crate::resume;
 use crate::resume::plan::ResumePlan;
 use crate::runner::Outcome;
 use crate::runner::Setting;
+use crate::scale;
+use crate::scale::plan::ScalePlan;
 use crate::stage::Stage;
 
 mod args;
@@ -66,6 +68,7 @@ pub fn main(mut args: Vec<String>, out: &mut dyn Write) -> Result<ExitCode, Fail
         "compare" => run_compare(&args::read(args)?, out),
         "faults" => run_faults(&args::read(args)?, out),
         "resume" => run_resume(&args::read(args)?, out),
+        "scale" => run_scale(&args::read(args)?, out),
         "balance" => run_balance(&args::read(args)?, out),
         "mock" => run_mock(args),
         "--help" | "-h" | "help" => {
@@ -262,6 +265,18 @@ fn run_resume(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     plan.seed = args.seed.unwrap_or(plan.seed);
     plan.check().map_err(Failure::Usage)?;
     let report = resume::run(plan, (!args.is_json).then_some(&mut *out))?;
+    finish_own(args, &report, report.is_kept, out)
+}
+
+fn run_scale(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let mut plan = read_own(args, "scale", ScalePlan::parse)?;
+    plan.connections = args.connections.unwrap_or(plan.connections);
+    plan.threads = args.threads.unwrap_or(plan.threads);
+    plan.sources = args.sources.unwrap_or(plan.sources);
+    plan.minutes = args.minutes.unwrap_or(plan.minutes);
+    plan.seed = args.seed.unwrap_or(plan.seed);
+    plan.check().map_err(Failure::Usage)?;
+    let report = scale::run(plan, (!args.is_json).then_some(&mut *out))?;
     finish_own(args, &report, report.is_kept, out)
 }
 

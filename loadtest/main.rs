@@ -17,6 +17,7 @@ mod poll;
 mod report;
 mod resume;
 mod runner;
+mod scale;
 mod schedule;
 mod server;
 mod stage;

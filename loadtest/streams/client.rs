@@ -32,6 +32,7 @@ use slot::Phase;
 use slot::Slot;
 
 mod former;
+mod leaving;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -57,12 +58,6 @@ const ROOM_BYTES: usize = 64 * 1024;
 const PAUSE: Duration = Duration::from_millis(50);
 /// The loop looks at the clock at least so often.
 const LOOK: Duration = Duration::from_millis(50);
-/// Bytes of a head, about.
-const HEAD_BYTES: u64 = 330;
-/// Bytes that come with each event: its id and the framing, about.
-const AROUND_EVENT_BYTES: usize = 51;
-/// Share of the cuts that fall into the head's length and no further, so that enough of them do.
-const CUTS_EARLY: f64 = 0.1;
 /// Share of the connections that are used for the next stream, where they may be.
 const REUSES: f64 = 0.5;
 
@@ -245,22 +240,6 @@ impl Crew {
         self.send(at);
     }
 
-    /// At which byte of the response its client leaves.
-    fn cut_at(&mut self, at: usize, is_return: bool) -> u64 {
-        let Leave::AtByte { again, cuts_max, .. } = self.job.course.leave else { return u64::MAX };
-        let slot = &self.slots[at];
-        if slot.cuts >= cuts_max || (is_return && !self.dice.is(again)) {
-            return u64::MAX;
-        }
-        let course = &self.job.course;
-        let sealed = (course.events - slot.story.next) as usize;
-        let endings = course.endings.iter().skip(slot.story.ending as usize);
-        let endings: usize = endings.map(|ending| ending.len() + AROUND_EVENT_BYTES).sum();
-        let bytes = sealed * (course.event_bytes + AROUND_EVENT_BYTES) + endings;
-        let limit = HEAD_BYTES + if self.dice.is(CUTS_EARLY) { 0 } else { bytes as u64 };
-        self.dice.below(limit)
-    }
-
     fn connect(&mut self, at: usize) -> io::Result<()> {
         let sources = self.job.course.sources;
         let last = u8::try_from(1 + at % sources).unwrap_or(1);
@@ -346,7 +325,7 @@ impl Crew {
             Ok(Step::Ended { is_reusable }) => is_reusable,
             Err(wrong) => return self.fail(at, wrong),
         };
-        match slot.answer(&self.job.course.endings, &mut self.tally) {
+        match slot.answer(&self.job.course, &mut self.tally) {
             Ok(Answer::Stream) => self.tally.counts.whole += 1,
             Ok(Answer::NothingMore) => {
                 self.tally.counts.nothing_more += 1;
@@ -359,57 +338,6 @@ impl Crew {
             slot.socket = None;
         }
         self.begin(at, now);
-    }
-
-    /// The client leaves, and comes back or not.
-    fn leave(&mut self, at: usize, now: Moment) {
-        let endings = &self.job.course.endings;
-        let slot = &mut self.slots[at];
-        self.tally.counts.cuts += 1;
-        *self.tally.places.entry(slot.place(endings)).or_default() += 1;
-        slot.cuts += 1;
-        slot.turn = slot.turn.wrapping_add(1);
-        let is_whole = slot.story.is_whole(endings);
-        let (returns, stays) = match self.job.course.leave {
-            // Who has it all need not come back; who does is told.
-            Leave::AtByte { stays, .. } => (if is_whole { 0.5 } else { 1.0 }, stays),
-            Leave::AtTime { returns, .. } => (if is_whole { 0.0 } else { returns }, 0.0),
-        };
-        let is_named = slot.story.name.is_some();
-        let will_return = is_named && self.dice.is(returns);
-        let stays = will_return && slot.former.is_none() && self.dice.is(stays);
-        self.let_go(at, stays);
-        let slot = &mut self.slots[at];
-        if will_return {
-            slot.phase = Phase::Away;
-            let (least, most) = self.job.course.away;
-            let back = now.after(self.dice.between(least, most));
-            self.timers.push(Reverse((back, at, slot.turn, Due::Go)));
-            return;
-        }
-        match (is_whole, is_named || !slot.is_resumable) {
-            (true, _) => self.tally.counts.whole += 1,
-            (false, true) => self.tally.counts.left += 1,
-            (false, false) => self.tally.counts.unnamed += 1,
-        }
-        self.begin(at, now);
-    }
-
-    /// Closes the connection of a client that leaves, or leaves it open.
-    fn let_go(&mut self, at: usize, stays: bool) {
-        let slot = &mut self.slots[at];
-        let Some(socket) = slot.socket.take() else { return };
-        if stays {
-            let reader = std::mem::take(&mut slot.reader);
-            let former = Former { socket, reader, story: slot.story, due: Moment::NEVER };
-            slot.former = Some(Box::new(former));
-            self.tally.note_way("left without a word");
-        } else if self.dice.is(self.job.course.resets) {
-            socket::reset_on_close(socket.as_raw_fd());
-            self.tally.note_way("left by a reset");
-        } else {
-            self.tally.note_way("left in order");
-        }
     }
 
     /// Something is wrong with a stream: its client lets it be.

@@ -137,13 +137,11 @@ impl Slot {
                 if *is_return {
                     record(&mut tally.back, now.since(*asked));
                 }
-                let is_right = match status {
-                    200 => return story.take_head(name, !*is_return, *is_resumable),
-                    204 => *is_return && story.is_whole(&course.endings),
-                    410 => *is_return && course.may_be_gone,
-                    _ => false,
-                };
-                if is_right { Ok(()) } else { Err(format!("status {status}")) }
+                // What another status says is judged when it has come whole.
+                if status != 200 {
+                    return Ok(());
+                }
+                story.take_head(name, !*is_return, *is_resumable)
             }
             Met::Event(event) => {
                 let is_first = !*is_return && !story.has_begun();
@@ -166,16 +164,22 @@ impl Slot {
     /// What the response was that has ended.
     ///
     /// # Errors
-    /// It has ended too early.
-    pub fn answer(&self, endings: &[Vec<u8>], tally: &mut Tally) -> Result<Answer, String> {
+    /// It has ended too early, or is not what it must be.
+    pub fn answer(&self, course: &Course, tally: &mut Tally) -> Result<Answer, String> {
+        let is_whole = self.story.is_whole(&course.endings);
         match self.reader.status() {
-            204 => Ok(Answer::NothingMore),
-            410 => Ok(Answer::Gone),
-            _ if self.story.is_whole(endings) => Ok(Answer::Stream),
-            _ => {
+            200 if is_whole => Ok(Answer::Stream),
+            200 => {
                 let missing = self.story.events - self.story.next;
                 tally.counts.lost += u64::from(missing.max(1));
                 Err("a response ended before its stream".to_owned())
+            }
+            204 if self.is_return && is_whole => Ok(Answer::NothingMore),
+            410 if self.is_return && course.may_be_gone => Ok(Answer::Gone),
+            status => {
+                let error = serde_json::from_slice::<serde_json::Value>(self.reader.said());
+                let code = error.map(|error| error["error"]["code"].to_string());
+                Err(format!("status {status} {}", code.unwrap_or_default()))
             }
         }
     }
@@ -237,21 +241,21 @@ mod tests {
     fn a_client_that_comes_back_may_be_told_that_there_is_nothing() {
         let mut course = course();
         let none = b"HTTP/1.1 204 No Content\r\n\r\n";
-        let gone = b"HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n";
+        let gone = b"HTTP/1.1 410 Gone\r\ncontent-length: 22\r\n\r\n{\"error\":{\"code\":\"x\"}}";
         let told = |bytes: &[u8], events, is_return, course: &Course| {
             let mut slot = Slot { is_return, is_resumable: true, ..Slot::default() };
             slot.story = Story::new(1, events);
             let mut tally = Tally::default();
             slot.take(bytes, Moment::default(), course, &mut tally)?;
-            slot.answer(&course.endings, &mut tally)
+            slot.answer(course, &mut tally)
         };
         assert_eq!(told(none, 0, true, &course), Ok(Answer::NothingMore));
-        assert_eq!(told(none, 1, true, &course), Err("status 204".to_owned()));
-        assert_eq!(told(none, 0, false, &course), Err("status 204".to_owned()));
-        assert_eq!(told(gone, 1, true, &course), Err("status 410".to_owned()));
+        assert_eq!(told(none, 1, true, &course), Err("status 204 ".to_owned()));
+        assert_eq!(told(none, 0, false, &course), Err("status 204 ".to_owned()));
+        assert_eq!(told(gone, 1, true, &course), Err("status 410 \"x\"".to_owned()));
         course.may_be_gone = true;
         assert_eq!(told(gone, 1, true, &course), Ok(Answer::Gone));
-        assert_eq!(told(gone, 1, false, &course), Err("status 410".to_owned()));
+        assert_eq!(told(gone, 1, false, &course), Err("status 410 \"x\"".to_owned()));
         let name = "a".repeat(36);
         let empty =
             format!("HTTP/1.1 200 OK\r\nx-ringway-stream: {name}\r\ncontent-length: 0\r\n\r\n");

@@ -1,0 +1,158 @@
+//! What is looked at while the streams go on: memory and time of the gateway, what it says of itself, what the mocks have
+//! open; and the change of its config in the middle.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use ringway::ring::clock;
+use ringway::units::Moment;
+use serde::Serialize;
+use toml::Table;
+use toml::Value;
+
+use crate::ask::MockCounts;
+use crate::client::destination::Destination;
+use crate::measure::process::Reading;
+use crate::streams::metrics::Metrics;
+
+/// One look.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Look {
+    /// Seconds from the beginning of the measured time.
+    pub at_s: f64,
+    /// Resident memory of the gateway in KiB.
+    pub rss_kib: u64,
+    /// CPU time of all its threads so far, in nanoseconds.
+    pub cpu_nanos: u64,
+    /// Streams that the mocks have open.
+    pub open: u64,
+    /// What the gateway says.
+    pub metrics: Metrics,
+}
+
+/// What is looked at.
+#[derive(Debug)]
+pub struct Watched {
+    /// The gateway.
+    pub pid: u32,
+    /// Where it tells of itself.
+    pub admin: SocketAddr,
+    /// Its config.
+    pub config: std::path::PathBuf,
+    /// The mocks.
+    pub mocks: Vec<Destination>,
+}
+
+/// Time between two looks.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How long all shards may take to adopt a new config.
+const ADOPT_PATIENCE: Duration = Duration::from_secs(10);
+/// Time between two looks at whether they have.
+const ADOPT_PAUSE: Duration = Duration::from_millis(5);
+
+impl Watched {
+    /// Looks once.
+    ///
+    /// # Errors
+    /// The gateway or a mock does not answer.
+    pub fn look(&self, from: Moment) -> io::Result<Look> {
+        let reading = Reading::of(&[self.pid]);
+        Ok(Look {
+            at_s: clock::now().since(from).as_secs_f64(),
+            rss_kib: reading.rss_kib,
+            cpu_nanos: reading.cpu_nanos,
+            open: MockCounts::of(&self.mocks)?.streams_open,
+            metrics: Metrics::at(self.admin)?,
+        })
+    }
+
+    /// Looks until the end of the measured time and has the gateway read a changed config in the middle of it; `each` is
+    /// told of every look. Returns the looks, and how long the shards took for the new config.
+    ///
+    /// # Errors
+    /// The gateway or a mock does not answer; the config is not adopted.
+    pub fn run(
+        &self,
+        (from, to): (Moment, Moment),
+        mut each: impl FnMut(&Look) -> io::Result<()>,
+    ) -> io::Result<(Vec<Look>, Option<Duration>)> {
+        let middle = from.after(to.since(from) / 2);
+        let (mut looks, mut adopted) = (Vec::new(), None);
+        let mut next = from;
+        loop {
+            thread::sleep(next.min(to).since(clock::now()));
+            if clock::now() >= to {
+                return Ok((looks, adopted));
+            }
+            if adopted.is_none() && clock::now() >= middle {
+                adopted = Some(self.reload()?);
+            }
+            let look = self.look(from)?;
+            each(&look)?;
+            looks.push(look);
+            next = next.after(PAUSE).max(clock::now());
+        }
+    }
+
+    /// Changes the config, has the gateway read it, and waits until all shards serve by it.
+    fn reload(&self) -> io::Result<Duration> {
+        let before = Metrics::at(self.admin)?;
+        change(&self.config)?;
+        let begun = clock::now();
+        let pid = self.pid.to_string();
+        let sent = Command::new("kill").args(["-HUP", &pid]).status()?;
+        if !sent.success() {
+            return Err(io::Error::other("the gateway could not be told to read its config"));
+        }
+        loop {
+            let now = Metrics::at(self.admin)?;
+            let took = clock::now().since(begun);
+            if now.snapshot > before.snapshot && now.adopted >= now.snapshot {
+                return Ok(took);
+            }
+            if took > ADOPT_PATIENCE {
+                return Err(io::Error::other("the gateway did not adopt its new config"));
+            }
+            thread::sleep(ADOPT_PAUSE);
+        }
+    }
+}
+
+/// Gives the model another name that nobody uses: a change that makes a new snapshot and alters no request.
+fn change(config: &Path) -> io::Result<()> {
+    let mut table: Table = fs::read_to_string(config)?.parse().map_err(io::Error::other)?;
+    let model = table.get_mut("model").and_then(|models| models.get_mut(0));
+    let Some(model) = model.and_then(Value::as_table_mut) else {
+        return Err(io::Error::other("the config has no model"));
+    };
+    model.insert("aliases".to_owned(), vec![Value::from("another-name")].into());
+    let text = toml::to_string(&table).map_err(io::Error::other)?;
+    // A gateway that watches its file must not see half of it.
+    let new = config.with_extension("new");
+    fs::write(&new, text)?;
+    fs::rename(new, config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Folder;
+
+    #[test]
+    fn a_changed_config_has_one_more_name() {
+        let folder = Folder::make().unwrap();
+        let path = folder.path().join("ringway.toml");
+        fs::write(&path, "[[model]]\nname = 'm'\n[admin]\naddress = 'a'\n").unwrap();
+        change(&path).unwrap();
+        let table: Table = fs::read_to_string(&path).unwrap().parse().unwrap();
+        assert_eq!(table["model"][0]["aliases"][0].as_str(), Some("another-name"));
+        assert_eq!(table["model"][0]["name"].as_str(), Some("m"));
+        fs::write(&path, "").unwrap();
+        change(&path).unwrap_err();
+    }
+}
