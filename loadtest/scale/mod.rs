@@ -20,6 +20,7 @@ use crate::report::Machine;
 use crate::scale::judge::Quarter;
 use crate::scale::plan::ScalePlan;
 use crate::scale::watch::Look;
+use crate::scale::watch::Seen;
 use crate::scale::watch::Watched;
 use crate::server;
 use crate::server::Endpoint;
@@ -106,7 +107,7 @@ pub fn run(plan: ScalePlan, mut out: Option<&mut dyn Write>) -> io::Result<Scale
     let start = clock::now().after(PREPARE);
     let threads = scene.start_clients(&plan, start)?;
     let mut lines = report::Lines::new(&plan);
-    let (looks, adopted) = scene.watched.run(plan.measured(start), |look| match &mut out {
+    let mut seen = scene.watched.run(plan.measured(start), |look| match &mut out {
         Some(out) => lines.write(look, *out),
         None => Ok(()),
     })?;
@@ -116,10 +117,11 @@ pub fn run(plan: ScalePlan, mut out: Option<&mut dyn Write>) -> io::Result<Scale
         tally.add(&one);
     }
     scene.wait_until_quiet(&mut tally)?;
-    if adopted.is_none() {
-        tally.fail("the config was not changed");
+    seen.silent.drain(..).for_each(|silent| tally.fail(silent));
+    if seen.adopted.is_none() {
+        tally.fail("the shards did not adopt the new config");
     }
-    let told = tell(plan, before, looks, adopted.unwrap_or_default(), tally);
+    let told = tell(plan, before, seen, tally);
     if let Some(out) = &mut out {
         report::write_end(&told, *out)?;
         if !told.is_kept {
@@ -195,8 +197,7 @@ impl Scene {
 fn tell(
     plan: ScalePlan,
     before: Reading,
-    looks: Vec<Look>,
-    adopted: Duration,
+    Seen { looks, adopted, .. }: Seen,
     tally: Tally,
 ) -> ScaleReport {
     let quarters = judge::quarters(&looks, plan.minutes * 60.0);
@@ -212,7 +213,7 @@ fn tell(
         back_us: Spread::of(&tally.back),
         relay_us: Spread::of(&tally.relay),
         late_us: Spread::of(&tally.late),
-        reload_ms: adopted.as_secs_f64() * 1000.0,
+        reload_ms: adopted.unwrap_or_default().as_secs_f64() * 1000.0,
         growth_percent: judge::growth_percent(&quarters),
         quarters,
         rss_kib_per_stream,

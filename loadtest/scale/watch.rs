@@ -35,6 +35,18 @@ pub struct Look {
     pub metrics: Metrics,
 }
 
+/// All that was seen.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// The looks.
+    pub looks: Vec<Look>,
+    /// Who did not answer when.
+    pub silent: Vec<String>,
+    /// How long the shards took for the new config; none: they do not serve by it.
+    pub adopted: Option<Duration>,
+    has_changed: bool,
+}
+
 /// What is looked at.
 #[derive(Debug)]
 pub struct Watched {
@@ -62,61 +74,71 @@ impl Watched {
     /// The gateway or a mock does not answer.
     pub fn look(&self, from: Moment) -> io::Result<Look> {
         let reading = Reading::of(&[self.pid]);
+        let silent = |who: &'static str| {
+            move |error: io::Error| io::Error::new(error.kind(), format!("{who}: {error}"))
+        };
         Ok(Look {
             at_s: clock::now().since(from).as_secs_f64(),
             rss_kib: reading.rss_kib,
             cpu_nanos: reading.cpu_nanos,
-            open: MockCounts::of(&self.mocks)?.streams_open,
-            metrics: Metrics::at(self.admin)?,
+            open: MockCounts::of(&self.mocks).map_err(silent("a mock"))?.streams_open,
+            metrics: Metrics::at(self.admin).map_err(silent("the gateway's metrics"))?,
         })
     }
 
     /// Looks until the end of the measured time and has the gateway read a changed config in the middle of it; `each` is
-    /// told of every look. Returns the looks, and how long the shards took for the new config.
+    /// told of every look.
     ///
     /// # Errors
-    /// The gateway or a mock does not answer; the config is not adopted.
+    /// Those of `each`; the system's where the config cannot be changed.
     pub fn run(
         &self,
         (from, to): (Moment, Moment),
         mut each: impl FnMut(&Look) -> io::Result<()>,
-    ) -> io::Result<(Vec<Look>, Option<Duration>)> {
+    ) -> io::Result<Seen> {
         let middle = from.after(to.since(from) / 2);
-        let (mut looks, mut adopted) = (Vec::new(), None);
+        let mut seen = Seen::default();
         let mut next = from;
         loop {
             thread::sleep(next.min(to).since(clock::now()));
             if clock::now() >= to {
-                return Ok((looks, adopted));
+                return Ok(seen);
             }
-            if adopted.is_none() && clock::now() >= middle {
-                adopted = Some(self.reload()?);
+            if !seen.has_changed && clock::now() >= middle {
+                seen.has_changed = true;
+                seen.adopted = self.reload()?;
             }
-            let look = self.look(from)?;
-            each(&look)?;
-            looks.push(look);
+            match self.look(from) {
+                Ok(look) => {
+                    each(&look)?;
+                    seen.looks.push(look);
+                }
+                Err(error) => {
+                    let at = clock::now().since(from).as_secs();
+                    seen.silent.push(format!("after {at} s no answer from {error}"));
+                }
+            }
             next = next.after(PAUSE).max(clock::now());
         }
     }
 
-    /// Changes the config, has the gateway read it, and waits until all shards serve by it.
-    fn reload(&self) -> io::Result<Duration> {
-        let before = Metrics::at(self.admin)?;
+    /// Changes the config, has the gateway read it, and waits until all shards serve by it; none: they do not.
+    fn reload(&self) -> io::Result<Option<Duration>> {
+        let Ok(before) = Metrics::at(self.admin) else { return Ok(None) };
         change(&self.config)?;
         let begun = clock::now();
-        let pid = self.pid.to_string();
-        let sent = Command::new("kill").args(["-HUP", &pid]).status()?;
+        let sent = Command::new("kill").args(["-HUP", &self.pid.to_string()]).status()?;
         if !sent.success() {
             return Err(io::Error::other("the gateway could not be told to read its config"));
         }
         loop {
-            let now = Metrics::at(self.admin)?;
+            let now = Metrics::at(self.admin).unwrap_or_default();
             let took = clock::now().since(begun);
             if now.snapshot > before.snapshot && now.adopted >= now.snapshot {
-                return Ok(took);
+                return Ok(Some(took));
             }
             if took > ADOPT_PATIENCE {
-                return Err(io::Error::other("the gateway did not adopt its new config"));
+                return Ok(None);
             }
             thread::sleep(ADOPT_PAUSE);
         }

@@ -103,7 +103,7 @@ fn response(place: usize, number: u64, seq: usize, is_numbered: bool, wrong: Wro
         .collect();
     events.push(ENDING.into());
     let name = format!("{place:036x}");
-    let mut out = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n").into_bytes();
+    let mut out = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n".to_vec();
     let other = "f".repeat(36);
     let shown = if wrong == Wrong::Renames { &other } else { &name };
     if is_numbered {
