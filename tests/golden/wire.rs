@@ -1,9 +1,7 @@
 //! Files of messages: what is in them must be found, at once, byte by byte, and in random pieces.
 //!
-//! A file holds cases: `== request: title` (or `== response to GET: title`, `== events: title`, `== stream: title`), the bytes as
-//! lines that begin with `|`, and what is found as lines that begin with `=>`. In the bytes, `\r \n \t \0
-//! \xHH \\` are escapes and `\{text*N}` is text N times. With the variable GOLDEN_WRITE set, the lines after
-//! the bytes are written anew; read the difference before you commit it.
+//! The files are those of `cases.rs`; the kinds are `request`, `response to METHOD`, `events` and `stream`. With the variable
+//! GOLDEN_WRITE set, the lines after the bytes are written anew; read the difference before you commit it.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -11,6 +9,9 @@ use std::path::PathBuf;
 use ringway::wire::head::Method;
 use ringway::wire::sse::Scanner;
 
+use crate::cases;
+use crate::cases::Case;
+use crate::cases::add_line;
 use crate::reader::Side;
 use crate::reader::read_in_pieces;
 use crate::reader::read_whole;
@@ -29,15 +30,6 @@ enum Kind {
 /// How far into a case it is cut at every place.
 const EVERY_CUT_BYTES_MAX: usize = 600;
 
-struct Case {
-    /// The first line.
-    title: String,
-    kind: Kind,
-    /// The lines of bytes as written.
-    lines: Vec<String>,
-    expected: Vec<String>,
-}
-
 #[test]
 fn every_file_is_read_as_it_says() {
     let is_writing = std::env::var_os("GOLDEN_WRITE").is_some();
@@ -46,7 +38,7 @@ fn every_file_is_read_as_it_says() {
     assert!(files.len() >= 25, "one file for each of the cases that must be tested");
     for path in files {
         let text = std::fs::read_to_string(&path).expect("a golden file can be read");
-        let (comment, cases) = parse_file(&text);
+        let (comment, cases) = cases::parse(&text);
         assert!(!cases.is_empty(), "{} has no case", path.display());
         let mut rewritten = comment;
         for case in &cases {
@@ -69,9 +61,9 @@ pub(crate) fn messages() -> Vec<(Side, Vec<u8>)> {
     let mut messages = Vec::new();
     for path in files() {
         let text = std::fs::read_to_string(&path).expect("a golden file can be read");
-        for case in parse_file(&text).1 {
-            if let Kind::Message(side) = case.kind {
-                messages.push((side, unescape(&case.lines.concat())));
+        for case in cases::parse(&text).1 {
+            if let Kind::Message(side) = parse_kind(&case.title) {
+                messages.push((side, case.bytes()));
             }
         }
     }
@@ -91,17 +83,18 @@ fn files() -> Vec<PathBuf> {
 
 /// What is found in a case; the same however the bytes are cut.
 fn find_all(case: &Case) -> Vec<String> {
-    let bytes = unescape(&case.lines.concat());
-    let whole = find(case.kind, &bytes, |_| usize::MAX);
-    assert_eq!(find(case.kind, &bytes, |_| 1), whole, "byte by byte: {}", case.title);
+    let bytes = case.bytes();
+    let whole = find(parse_kind(&case.title), &bytes, |_| usize::MAX);
+    assert_eq!(find(parse_kind(&case.title), &bytes, |_| 1), whole, "byte by byte: {}", case.title);
     for cut in 1..bytes.len().min(EVERY_CUT_BYTES_MAX) {
         let mut lengths = [cut].into_iter();
-        let two = find(case.kind, &bytes, |_| lengths.next().unwrap_or(usize::MAX));
+        let two = find(parse_kind(&case.title), &bytes, |_| lengths.next().unwrap_or(usize::MAX));
         assert_eq!(two, whole, "cut at {cut}: {}", case.title);
     }
     for seed in 1..=20 {
         let mut dice = Dice::new(seed);
-        let pieces = find(case.kind, &bytes, |left| dice.up_to(left.min(1 + 40 * seed)));
+        let pieces =
+            find(parse_kind(&case.title), &bytes, |left| dice.up_to(left.min(1 + 40 * seed)));
         assert_eq!(pieces, whole, "in pieces, seed {seed}: {}", case.title);
     }
     whole
@@ -135,32 +128,6 @@ fn find_events(bytes: &[u8], mut length: impl FnMut(usize) -> usize) -> Vec<Stri
     vec![format!("events {events}, boundary {boundary}{done}{inside}")]
 }
 
-/// The comment at the top, and the cases.
-fn parse_file(text: &str) -> (String, Vec<Case>) {
-    let mut comment = String::new();
-    let mut cases: Vec<Case> = Vec::new();
-    for line in text.lines() {
-        if line.starts_with("== ") {
-            cases.push(Case {
-                title: line.to_owned(),
-                kind: parse_kind(line),
-                lines: Vec::new(),
-                expected: Vec::new(),
-            });
-        } else if let Some(bytes) = line.strip_prefix('|') {
-            let case = cases.last_mut().expect("bytes belong to a case");
-            case.lines.push(bytes.strip_prefix(' ').unwrap_or(bytes).to_owned());
-        } else if let Some(found) = line.strip_prefix("=> ") {
-            cases.last_mut().expect("a find belongs to a case").expected.push(found.to_owned());
-        } else if cases.is_empty() {
-            add_line(&mut comment, line);
-        } else {
-            assert!(line.is_empty(), "not understood: {line}");
-        }
-    }
-    (comment, cases)
-}
-
 fn parse_kind(line: &str) -> Kind {
     let (kind, _) = line.trim_start_matches("== ").split_once(':').expect("a kind and a title");
     match kind {
@@ -185,45 +152,6 @@ fn write_case(out: &mut String, case: &Case, found: &[String]) {
     for line in found {
         add_line(out, &format!("=> {line}"));
     }
-}
-
-fn add_line(out: &mut String, line: &str) {
-    out.push_str(line);
-    out.push('\n');
-}
-
-/// The bytes that escaped text stands for.
-fn unescape(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text;
-    while let Some((plain, escape)) = rest.split_once('\\') {
-        bytes.extend_from_slice(plain.as_bytes());
-        let mut letters = escape.chars();
-        let letter = letters.next().expect("an escape has a letter");
-        rest = letters.as_str();
-        match letter {
-            'r' => bytes.push(b'\r'),
-            'n' => bytes.push(b'\n'),
-            't' => bytes.push(b'\t'),
-            '0' => bytes.push(0),
-            '\\' => bytes.push(b'\\'),
-            'x' => {
-                let (digits, after) = rest.split_at(2);
-                bytes.push(u8::from_str_radix(digits, 16).expect("two hexadecimal digits"));
-                rest = after;
-            }
-            '{' => {
-                let (repeated, after) = rest.split_once('}').expect("a closing brace");
-                let (part, times) = repeated.rsplit_once('*').expect("text and a number");
-                let times = times.parse().expect("a number of times");
-                bytes.extend_from_slice(&unescape(part).repeat(times));
-                rest = after;
-            }
-            other => panic!("unknown escape {other}"),
-        }
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    bytes
 }
 
 /// Random numbers that are the same at every run (xorshift).
