@@ -80,13 +80,15 @@ impl Response {
         }
     }
 
-    /// What is said once, before the first event.
+    /// What is said once on each connection, before its first event. It stands before that without a blank line: see [`beat`].
+    ///
+    /// [`beat`]: Self::beat
     pub(super) fn say_first(&self, out: &mut Vec<u8>) {
         let Some(after) = self.rare.as_ref().and_then(|rare| rare.reconnect) else { return };
         let start = self.open_chunk(out);
         out.extend_from_slice(b"retry: ");
         out.extend_from_slice(after.span().as_millis().to_string().as_bytes());
-        out.extend_from_slice(b"\n\n");
+        out.push(b'\n');
         self.close_chunk(start, out);
     }
 
@@ -108,16 +110,27 @@ impl Response {
     }
 
     /// Appends a sign of life, which no client takes for content. Nothing where it has no place.
+    ///
+    /// A comment has a line for itself and a blank one behind it, as many clients cut streams there. But some (OpenAI's SDK for
+    /// Python, httpx-sse) take every blank line for the end of an event once they have seen an id, or a `retry` before it, and
+    /// an event without data for a broken one: there it has no blank line, and stands before the next event.
     pub fn beat(&self, out: &mut Vec<u8>) {
         if !self.may_beat() {
             return;
         }
         let start = self.open_chunk(out);
         out.extend_from_slice(match self.asked.dialect {
-            Dialect::OpenAi => b": ping\n\n".as_slice(),
+            Dialect::OpenAi if self.has_ids_or_retry() => b": ping\n".as_slice(),
+            Dialect::OpenAi => b": ping\n\n",
             Dialect::Anthropic => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
         });
         self.close_chunk(start, out);
+    }
+
+    fn has_ids_or_retry(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| {
+            rare.numbers.is_some() || rare.reconnect.is_some() || rare.origin.is_some()
+        })
     }
 
     /// Whether an answer with this head can go on with a stream that was opened.
@@ -190,6 +203,7 @@ impl Response {
         self.is_client_reusable = joining.is_keep_alive;
         self.set_frame();
         self.write_own_head(out);
+        self.say_first(out);
         if let Some(numbers) = self.numbers_mut() {
             numbers.be_behind(joining.cursor);
         }
@@ -201,7 +215,7 @@ impl Response {
             return;
         }
         let start = self.open_chunk(out);
-        out.extend_from_slice(b": this stream is read on another connection now\n\n");
+        out.extend_from_slice(b": this stream is read on another connection now\n");
         self.close_chunk(start, out);
         self.close_frame(out);
     }

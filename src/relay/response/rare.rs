@@ -21,6 +21,7 @@ use crate::units::Moment;
 use crate::wire::sse::Scan;
 use crate::wire::sse::origin::Origin;
 use crate::wire::sse::origin::with_id;
+use crate::wire::sse::origin::without_event;
 
 /// Whole events, one after the other.
 #[derive(Debug, Default)]
@@ -171,7 +172,8 @@ impl Numbers {
             let id = EventId { stream: self.id, seq: self.shelf.next_seq(place) };
             with_id(event, id.text(&mut [0; EventId::TEXT_BYTES_MAX]), out);
         } else {
-            out.extend_from_slice(event);
+            // Its id would be one that nobody can come back with.
+            without_event(event, out);
         }
         self.shelf.append(place, out.get(start..).unwrap_or_default());
         if is_event {

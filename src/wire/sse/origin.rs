@@ -85,6 +85,21 @@ pub fn take_id_lines(event: &[u8], out: &mut Vec<u8>) {
     pass_without_ids(event, None, out);
 }
 
+/// Appends `block`, lines up to a blank one that dispatch nothing as they have no data, so that it stands beside the next event: its
+/// comments, its `retry` and what nobody knows; without `id`, `event` and the blank line, which some clients take for an event
+/// (the decoders of OpenAI's SDK for Python and of httpx-sse, once they have seen an id).
+pub fn without_event(block: &[u8], out: &mut Vec<u8>) {
+    let mut rest = block;
+    while let Some((line, end)) = first_line(rest).filter(|(line, _)| !line.is_empty()) {
+        rest = rest.get(line.len() + end.len()..).unwrap_or_default();
+        let unmarked = line.strip_prefix(MARK).unwrap_or(line);
+        if value_of(unmarked, b"id").is_none() && value_of(unmarked, b"event").is_none() {
+            out.extend_from_slice(line);
+            out.extend_from_slice(end);
+        }
+    }
+}
+
 fn pass_without_ids(event: &[u8], id: Option<&[u8]>, out: &mut Vec<u8>) {
     let start = out.len();
     let (mut at, mut kept_from) = (0, 0);

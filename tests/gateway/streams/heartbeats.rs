@@ -189,7 +189,7 @@ fn who_loses_the_connection_is_told_when_to_come_back() {
     server.send(EVENTS);
     server.send(chunk("data: one\n\n"));
     client.head();
-    client.await_content("retry: 1500\n\ndata: one\n\n");
+    client.await_content("retry: 1500\ndata: one\n\n");
     server.send(chunk("data: two\n\n"));
     client.await_content("data: two\n\n");
 }

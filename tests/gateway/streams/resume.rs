@@ -27,7 +27,8 @@ impl Begun {
         server.send(chunk("data: 1\n\n"));
         let id = client.head().field("x-ringway-stream").expect("a name").to_owned();
         let mut begun = Self { upstream, gateway, client, server, id };
-        begun.client.await_content(begun.event(1));
+        let retry = if lines.contains("reconnect_ms") { "retry: 1500\n" } else { "" };
+        begun.client.await_content(format!("{retry}{}", begun.event(1)));
         begun
     }
 
@@ -132,7 +133,7 @@ fn a_get_reads_on_too() {
     client.await_content(begun.events(1..=2));
     // The first reader, which was still there, is told and closed.
     begun.client.await_content(format!(
-        "{}: this stream is read on another connection now\n\n",
+        "{}: this stream is read on another connection now\n",
         begun.event(2)
     ));
     assert_eq!(begun.client.chunk(), None);
@@ -272,6 +273,20 @@ fn a_stream_is_its_tenants_alone() {
     client.send(stream(&format!("{own}{after}")));
     client.head();
     client.await_content(format!("data: 1\nid: {id}.1\n\n"));
+}
+
+/// Some clients take a blank line for the end of an event once they have seen an id: there is none but behind events.
+#[test]
+fn what_is_no_event_has_no_blank_line_and_no_id_of_its_own() {
+    let mut begun = Begun::new("heartbeat_ms = 1000\nreconnect_ms = 1500");
+    begun.client.await_content(": ping\n");
+    begun.server.send(chunk(": note\n\nid: 7\nevent: a\n\n"));
+    begun.say(2);
+    begun.client.await_content(format!(": note\n{}", begun.event(2)));
+    // Who comes back is told too how long to wait: a browser has not seen what its POST was told.
+    let mut client = begun.again(1);
+    client.head();
+    client.await_content(format!("retry: 1500\n: note\n{}: ping\n", begun.event(2)));
 }
 
 /// The model server fails while nobody listens: who comes back is told.

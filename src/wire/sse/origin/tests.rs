@@ -83,6 +83,24 @@ fn an_id_stands_before_the_blank_line() {
 }
 
 #[test]
+fn what_is_no_event_stands_beside_the_next() {
+    for (block, expected) in [
+        (": note\n\n", ": note\n"),
+        (": note\r\n\r\n", ": note\r\n"),
+        ("id: 7\n\n", ""),
+        ("id\revent: a\r: b\rretry: 5\ridx: 1\r\r", ": b\rretry: 5\ridx: 1\r"),
+        ("\u{feff}: note\n\n", "\u{feff}: note\n"),
+        ("\u{feff}id: 7\n: note\n\n", ": note\n"),
+        ("\n", ""),
+        ("", ""),
+    ] {
+        let mut out = Vec::new();
+        without_event(block.as_bytes(), &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), expected, "{block:?}");
+    }
+}
+
+#[test]
 fn streams_at_random_are_read_as_the_standard_says() {
     const PIECES: [&[u8]; 22] = [
         b"\n",
