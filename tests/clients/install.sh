@@ -3,7 +3,7 @@
 # Changing a version here is enough: what was installed is remembered in a stamp that holds these lines.
 set -eu
 
-python_packages="openai==3.54.0 anthropic==2.12.0 httpx==0.28.1 requests==2.32.5 jsonschema==4.25.1 pyjwt==2.15.1 cryptography==50.0.2 http-message-signatures==3.0.0"
+python_packages="openai==3.54.0 anthropic==2.12.0 httpx==0.28.1 requests==2.32.5 jsonschema==4.25.1 httpx-sse==0.4.3 pyjwt==2.15.1 cryptography==50.0.2 http-message-signatures==3.0.0"
 node_packages="openai@6.49.0 @anthropic-ai/sdk@1.12.0 eventsource@4.1.1 jose@6.2.17 http-signature@1.4.0"
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -24,6 +24,7 @@ need() { # COMMAND PACKAGE
 need nginx nginx-light
 need haproxy haproxy
 need curl curl
+need chromium chromium
 need promtool prometheus
 need wrk wrk
 need openssl openssl

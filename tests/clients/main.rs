@@ -1,4 +1,4 @@
-//! Do real clients, servers and tools work with the real binary? OpenAI's and Anthropic's SDKs, curl, nginx, HAProxy,
+//! Do real clients, servers and tools work with the real binary? OpenAI's and Anthropic's SDKs, Chromium, curl, nginx, HAProxy,
 //! promtool, wrk; everything on loopback, every process killed at the end.
 //!
 //! `install.sh` installs what is needed; with `CI=true` or `RINGWAY_TEST_INSTALL=1` it is called from here and nothing
@@ -6,7 +6,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod browser;
+#[path = "../golden/cases.rs"]
+mod cases;
 mod curl;
+mod front;
 mod gateway;
 mod llm;
 mod load;
@@ -14,6 +18,7 @@ mod needs;
 mod process;
 mod proxies;
 mod sdk;
+mod streams;
 mod tls;
 mod tokens;
 mod tools;
