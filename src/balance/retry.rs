@@ -52,7 +52,7 @@ pub struct Policy {
     pub backoff: Backoff,
     /// The longest `Retry-After` that is waited for.
     pub retry_after_max: Duration,
-    /// How many repetitions there may be.
+    /// How many repetitions there may be, at the same model.
     pub budget: budget::Rule,
 }
 
@@ -133,26 +133,15 @@ impl GaveUp {
 ///
 /// The same model first, if the policy has its cause on the list and attempts are left: another endpoint at once, one that
 /// was tried after its wait (what it asked for with `Retry-After`, if that is longer than the backoff). Then the next model
-/// of the chain, whatever the budget: that is for those who are asked again, and each model of a chain is asked once for a
-/// request. `withdraw` takes one repetition from the budget and says whether there was one; it is called at most once, and
-/// only if all else allows the repetition.
+/// of the chain. `withdraw` takes one repetition from the budget and says whether there was one; it is called at most once,
+/// and only if all else allows the same model again. What goes to another model takes nothing: it adds nothing to what the
+/// endpoints have to do that fail, and an outage of all of them is what the chain is for.
 pub fn next(policy: &Policy, facts: &Facts, dice: u64, withdraw: impl FnOnce() -> bool) -> Next {
-    match wanted(policy, facts, dice) {
-        Next::Again { .. } if !withdraw() => onward(facts, GaveUp::NoBudget),
-        next => next,
-    }
-}
-
-/// The same, were the budget without end.
-fn wanted(policy: &Policy, facts: &Facts, dice: u64) -> Next {
-    match wait(policy, facts, dice) {
-        Ok(wait) => Next::Again { wait },
-        Err(reason) => onward(facts, reason),
-    }
-}
-
-/// The same model is not asked again, for this reason: is another one?
-fn onward(facts: &Facts, reason: GaveUp) -> Next {
+    let reason = match wait(policy, facts, dice) {
+        Ok(wait) if withdraw() => return Next::Again { wait },
+        Ok(_) => GaveUp::NoBudget,
+        Err(reason) => reason,
+    };
     if !facts.has_fallback || !facts.cause.may_fall_back() {
         return Next::GiveUp(reason);
     }

@@ -95,6 +95,15 @@ fn the_wait_grows_with_the_attempts() {
 }
 
 #[test]
+fn where_there_were_too_many_repetitions_another_model_is_asked() {
+    let chained = Facts { has_fallback: true, ..FIRST };
+    assert_eq!(next(&policy(), &chained, 0, || true), Next::Again { wait: Duration::ZERO });
+    assert_eq!(next(&policy(), &chained, 0, || false), Next::Fallback);
+    let theirs = Facts { cause: Cause::ContextLength, ..chained };
+    assert_eq!(next(&policy(), &theirs, 0, || false), Next::GiveUp(GaveUp::NotRepeatable));
+}
+
+#[test]
 fn a_refused_credential_leads_to_another_model_or_nowhere() {
     let refused = Facts { cause: Cause::Credential, ..FIRST };
     check(&refused, Next::GiveUp(GaveUp::NotRepeatable));

@@ -147,3 +147,18 @@ fn a_prompt_that_is_too_long_goes_to_the_larger_model() {
     assert_eq!(gateway.ask(chat("m", "")).status(), 400);
     assert_eq!(large.asked(), []);
 }
+
+/// An outage of one model is what a fallback is for: nobody sees it, however many ask.
+#[test]
+fn in_an_outage_every_request_goes_to_the_other_model() {
+    for lines in ["retry = false", "retry = { attempts = 2, backoff = { fixed_ms = 0 } }"] {
+        let (bad, good) = (saying(500, "", "{}"), Answering::saying("{}"));
+        let lines = format!("{lines}\nfallback = [\"cheap\"]");
+        let gateway = Setup::new(models(&bad.url(), &good.url(), &lines)).start();
+        let mut client = gateway.client();
+        for _ in 0..100 {
+            client.send(chat("m", ""));
+            assert_eq!(client.message().status(), 200);
+        }
+    }
+}
