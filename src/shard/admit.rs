@@ -213,8 +213,8 @@ impl<'w> Asking<'_, 'w> {
         Ok(Ok(()))
     }
 
-    /// The same request to another model, if its caller may have that one and the limits have room; what was reserved for
-    /// the first one stays so. None: it goes nowhere else.
+    /// The same request to another model, if its caller may have that one and the limits have room. The first one's own limits
+    /// are left then: its places are free, and no tokens are used there. None: it goes nowhere else, and all is as before.
     pub(super) fn turned(
         &self,
         grant: &mut Grant<'_>,
@@ -222,7 +222,12 @@ impl<'w> Asking<'_, 'w> {
         model: ModelId,
     ) -> Option<Plan<'w>> {
         let mut turned = plan.turned(&self.world.snapshot, model, self.request.body());
-        self.try_admit(grant, &mut turned).ok()?.ok()?;
+        let reserved = grant.reserved();
+        if !matches!(self.try_admit(grant, &mut turned), Ok(Ok(()))) {
+            grant.give_back_from(reserved);
+            return None;
+        }
+        grant.leave_models(reserved);
         if turned.fields().is_none()
             && let Some(fields) = plan.fields()
         {

@@ -72,8 +72,7 @@ pub(super) async fn take<'w>(
     }
 }
 
-/// Goes to another model, if the caller may have it and its limits have room. What was reserved for the model that was
-/// asked for stays reserved: that one was asked.
+/// Goes to another model, if the caller may have it and its limits have room.
 fn turn_to<'w>(
     model: ModelId,
     attempts: &mut Attempts<'w>,

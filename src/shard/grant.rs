@@ -6,6 +6,7 @@ use crate::admission::Caller;
 use crate::admission::fields::Standings;
 use crate::admission::limit::Kind;
 use crate::admission::limit::Limit;
+use crate::admission::limit::Scope;
 use crate::admission::limit::Short;
 use crate::admission::step::End;
 use crate::ring::clock;
@@ -98,7 +99,28 @@ impl<'s> Grant<'s> {
         self.end.set((status, trouble));
     }
 
-    fn give_back_from(&mut self, first: usize) {
+    /// How many limits something is held of.
+    pub(super) fn reserved(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Another model is asked than the one, or those, for which the first `reserved` limits were taken: gives back the places and
+    /// the tokens of limits that are theirs. That they were asked stays counted.
+    pub(super) fn leave_models(&mut self, reserved: usize) {
+        let (book, now) = (&self.shard.book, clock::recent());
+        let is_left = |limit: &Limit| {
+            let is_of_model = matches!(limit.scope, Scope::Model | Scope::TenantModel);
+            is_of_model && limit.rule.kind() != Kind::Requests
+        };
+        let left =
+            self.held.extract_if(..reserved.min(self.held.len()), |held| is_left(&held.limit));
+        for held in left {
+            book.give(&held.limit, held.amount, held.epoch, now);
+        }
+    }
+
+    /// Gives back what was taken after the first so many limits.
+    pub(super) fn give_back_from(&mut self, first: usize) {
         let now = clock::recent();
         for held in self.held.drain(first..) {
             self.shard.book.give(&held.limit, held.amount, held.epoch, now);

@@ -162,3 +162,56 @@ fn in_an_outage_every_request_goes_to_the_other_model() {
         }
     }
 }
+
+/// While the other model serves, a place of the first one is free, and tokens are counted where they are used.
+#[test]
+fn limits_of_the_model_that_failed_are_left_to_it() {
+    let (bad, other) = (saying(500, "", "{}"), Upstream::start());
+    let lines = "retry = false\nfallback = [\"cheap\"]\nlimits = { concurrent = 1 }";
+    let gateway = Setup::new(models(&bad.url(), &other.url(), lines)).start();
+    let mut pairs = Vec::new();
+    for _ in 0..3 {
+        let mut client = gateway.client();
+        client.send(chat("m", ""));
+        pairs.push((client, other.request().0));
+    }
+    for (client, server) in &mut pairs {
+        server.send(ok("{}"));
+        assert_eq!(client.message().status(), 200);
+    }
+
+    let (server, switch) = Switch::server(answer(500, "", "{}"));
+    let usage =
+        "{\"usage\":{\"prompt_tokens\":3000,\"completion_tokens\":4000,\"total_tokens\":7000}}";
+    let good = Answering::saying(usage);
+    let lines = "retry = false\nfallback = [\"cheap\"]\nlimits = { tokens_per_day = 100000, algorithm = \"fixed_window\" }";
+    let gateway = Setup::new(models(&server.url(), &good.url(), lines)).start();
+    assert_eq!(gateway.ask(chat("m", ",\"max_tokens\":10")).status(), 200);
+    switch.set(ok("{}"));
+    let answer = gateway.ask(chat("m", ",\"max_tokens\":10"));
+    let left: u32 =
+        answer.field("x-ratelimit-remaining-tokens").expect("told").parse().expect("a number");
+    assert!(left > 99_900, "{left}");
+}
+
+/// A model that was not asked after all holds nothing of its limits.
+#[test]
+fn a_model_that_is_passed_over_keeps_no_place() {
+    let (bad, other) = (saying(500, "", "{}"), Upstream::start());
+    let lines = "retry = false\nfallback = [\"cheap\", \"large\"]";
+    let strict = "upstream_model = \"cheap-up\"\nlimits = { concurrent = 1 }\nparameters = { temperature = { max = 1 } }";
+    let config =
+        models(&bad.url(), &other.url(), lines).replace("upstream_model = \"cheap-up\"", strict);
+    let gateway = Setup::new(config).listen("middleware = [\"limit\", \"normalize\"]").start();
+    let mut client = gateway.client();
+    client.send(chat("m", ",\"temperature\":\"hot\""));
+    let (mut server, request) = other.request();
+    assert_eq!(request.json()["model"], "large");
+    let mut second = gateway.client();
+    second.send(chat("cheap", ""));
+    let (mut another, _) = other.request();
+    for (client, server) in [(&mut client, &mut server), (&mut second, &mut another)] {
+        server.send(ok("{}"));
+        assert_eq!(client.message().status(), 200);
+    }
+}
