@@ -67,6 +67,7 @@ pub(super) async fn take<'w>(
                     return Ok(true);
                 }
             }
+            attempts.give_up_chain();
             Ok(false)
         }
     }

@@ -94,14 +94,24 @@ const fn denied(why: GaveUp) -> RetryDenied {
     }
 }
 
+/// What an error response is judged by, beside itself and the model.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circumstances {
+    pub(super) is_credential_ours: bool,
+    /// There is another model to ask.
+    pub(super) has_fallback: bool,
+    /// The request was sent before.
+    pub(super) has_repeated: bool,
+}
+
 /// Looks at an error response before it goes down: is it worth another attempt?
 pub(super) fn judge(
     model: &Model,
-    (is_credential_ours, has_fallback, is_repeated): (bool, bool, bool),
+    circumstances: Circumstances,
     held: &Held<'_>,
     now_unix_s: u64,
 ) -> (Judged, Option<Said>) {
-    let pass_on = (Judged::PassOn { is_exhausted: is_repeated }, None);
+    let Circumstances { is_credential_ours, has_fallback, has_repeated } = circumstances;
     let is_refused = verdict::of_status(held.status, is_credential_ours) == Verdict::CredentialBad;
     let cause = if is_refused {
         Cause::Credential
@@ -115,7 +125,8 @@ pub(super) fn judge(
         _ => true,
     };
     if !is_wanted {
-        return pass_on;
+        let is_exhausted = has_repeated && cause.may_fall_back();
+        return (Judged::PassOn { is_exhausted }, None);
     }
     let in_millis = held.retry_after_ms.and_then(retry_after::parse_millis);
     let retry_after = in_millis
@@ -189,12 +200,21 @@ impl Attempts<'_> {
             Next::Again { wait } => Some(Step::Again(wait)),
             Next::Fallback => self.fall_back(),
             Next::GiveUp(why) => {
-                let is_another_model = self.model != self.asked;
-                self.is_exhausted |= self.count > 1 || is_another_model || why == GaveUp::NoBudget;
+                self.is_exhausted |= self.has_repeated() || why == GaveUp::NoBudget;
                 shard.page.add(denied(why), 1);
                 None
             }
         }
+    }
+
+    /// Whether it was sent more than once, to whatever model.
+    pub(super) fn has_repeated(&self) -> bool {
+        self.count > 1 || self.model != self.asked
+    }
+
+    /// None of the chain is of use to this caller: it stays at what was tried before.
+    pub(in crate::shard) fn give_up_chain(&mut self) {
+        self.is_exhausted |= self.has_repeated();
     }
 
     fn fall_back(&mut self) -> Option<Step> {

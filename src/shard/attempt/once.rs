@@ -136,7 +136,7 @@ fn exchange<'a>(
     let name = way.plan.name_edit(&attempts.world.snapshot);
     let is_rewritten = attempts.is_rewritten();
     let (has_fallback, arrived) = (attempts.has_fallback(), attempts.arrived_if_told());
-    let is_repeated = attempts.count > 1 || attempts.model != attempts.asked;
+    let has_repeated = attempts.has_repeated();
     let (shard, manners) = (attempts.shard, manners(attempts.world, attempts.model));
     let request = match attempts.instead.as_deref_mut().and_then(|it| it.request.as_mut()) {
         Some(instead) => instead,
@@ -149,7 +149,7 @@ fn exchange<'a>(
         entry,
         endpoint,
         has_fallback,
-        is_repeated,
+        has_repeated,
         said: &attempts.said,
         has_told_head: Cell::new(false),
         first: Cell::new(Some((seat, *began))),

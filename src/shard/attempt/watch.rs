@@ -16,6 +16,7 @@ use crate::relay::response::Seen;
 use crate::ring::clock;
 use crate::shard::World;
 use crate::shard::attempt::next;
+use crate::shard::attempt::next::Circumstances;
 use crate::shard::attempt::next::Said;
 use crate::shard::attempt::onward::Way;
 use crate::shard::attempt::seat::Seat;
@@ -33,8 +34,8 @@ pub(super) struct Watch<'e, 's> {
     pub(super) entry: &'e Entry<'e>,
     /// There is another model to ask.
     pub(super) has_fallback: bool,
-    /// This is not the first attempt.
-    pub(super) is_repeated: bool,
+    /// The request was sent before.
+    pub(super) has_repeated: bool,
     /// What an error that was held back says.
     pub(super) said: &'e Cell<Option<Said>>,
     /// The steps know of the head.
@@ -67,11 +68,12 @@ impl Observer for Watch<'_, '_> {
         let now = clock::recent();
         let now_unix_s = self.entry.shard().state.with(|own| own.unix_ms(now)) / 1000;
         let model = self.model();
-        let is_ours = self.way.is_credential_ours(self.world, model.upstream);
-        let (judged, said) = {
-            let known = (is_ours, self.has_fallback, self.is_repeated);
-            next::judge(model, known, held, now_unix_s)
+        let circumstances = Circumstances {
+            is_credential_ours: self.way.is_credential_ours(self.world, model.upstream),
+            has_fallback: self.has_fallback,
+            has_repeated: self.has_repeated,
         };
+        let (judged, said) = next::judge(model, circumstances, held, now_unix_s);
         self.said.set(said);
         judged
     }

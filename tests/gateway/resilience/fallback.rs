@@ -215,3 +215,19 @@ fn a_model_that_is_passed_over_keeps_no_place() {
         assert_eq!(client.message().status(), 200);
     }
 }
+
+#[test]
+fn clients_are_told_not_to_multiply_what_went_through_a_chain() {
+    let (bad, worse) = (saying(500, "", "{}"), saying(503, "", "{}"));
+    let once = "retry = false\nfallback = [\"cheap\"]";
+    let gateway = Setup::new(models(&bad.url(), &worse.url(), once)).start();
+    let answer = gateway.ask(chat("m", ""));
+    assert_eq!((answer.status(), answer.field("x-should-retry")), (503, Some("false")));
+
+    // Nor what was tried as often as it may be, where the chain is of no use to this caller.
+    let twice = "retry = { attempts = 2, backoff = { fixed_ms = 0 } }\nfallback = [\"cheap\"]";
+    let config = models(&bad.url(), &worse.url(), twice);
+    let gateway = Setup::new(format!("{config}\n{}", acme("models = [\"m\"]"))).start();
+    let answer = gateway.ask(bearing(ALICE, &chat("m", "")));
+    assert_eq!((answer.status(), answer.field("x-should-retry")), (500, Some("false")));
+}
