@@ -10,6 +10,7 @@ use crate::ring::clock;
 use crate::shard::admit::Asking;
 use crate::shard::attempt::Attempts;
 use crate::shard::attempt::Step;
+use crate::shard::attempt::Way;
 use crate::shard::entry::Entry;
 use crate::shard::grant::Grant;
 use crate::shard::plan::Plan;
@@ -86,6 +87,6 @@ fn turn_to<'w>(
     }
     let Some(turned) = asking.turned(grant, plan, model) else { return false };
     *plan = turned;
-    attempts.turn_to(model);
+    attempts.turn_to(&Way { plan, caller: &grant.caller }, asking.request);
     true
 }

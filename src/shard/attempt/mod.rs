@@ -157,12 +157,13 @@ impl<'w> Attempts<'w> {
     }
 
     /// Begins anew with another model; its time is what is left.
-    pub(super) fn turn_to(&mut self, model: ModelId) {
+    pub(super) fn turn_to(&mut self, way: &Way<'_>, request: &Incoming) {
+        let model = way.plan.model;
         self.model = model;
         self.tried = Tried::default();
         self.count = 0;
         self.is_fresh_wanted = false;
-        self.key = 0;
+        self.key = way.key(self.world, self.upstream(), request).unwrap_or(0);
         self.instead = None;
         let Deadlines { first_byte, whole, commit_at, .. } = self.deadlines;
         let own = deadlines(self.world, model, self.arrived);

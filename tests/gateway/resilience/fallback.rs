@@ -231,3 +231,25 @@ fn clients_are_told_not_to_multiply_what_went_through_a_chain() {
     let answer = gateway.ask(bearing(ALICE, &chat("m", "")));
     assert_eq!((answer.status(), answer.field("x-should-retry")), (500, Some("false")));
 }
+
+/// The other model's upstream chooses by what requests have in common, for these as for its own.
+#[test]
+fn what_belongs_together_stays_together_at_the_other_model() {
+    let bad = saying(500, "", "{}");
+    let servers: Vec<Answering> = (0..4).map(|_| Answering::saying("{}")).collect();
+    let urls: Vec<String> =
+        servers.iter().map(|at| format!("{{ url = \"{}\" }}", at.url())).collect();
+    let hash = format!(
+        "endpoints = [{}]\nbalance = \"hash\"\nhash = {{ by = \"user\" }}",
+        urls.join(", ")
+    );
+    let config = models(&bad.url(), "x", "retry = false\nfallback = [\"cheap\"]")
+        .replace("endpoints = [{ url = \"x\" }]", &hash);
+    let gateway = Setup::new(config).start();
+    for _ in 0..8 {
+        assert_eq!(gateway.ask(chat("m", ",\"user\":\"one\"")).status(), 200);
+    }
+    let mut counts: Vec<usize> = servers.iter().map(|server| server.asked().len()).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [0, 0, 0, 8]);
+}
