@@ -27,7 +27,6 @@ use crate::crossing::nonces::Claim;
 use crate::llm::estimate;
 use crate::record::Tokens;
 use crate::record::TokensSource;
-use crate::relay::exchange::Progress;
 use crate::relay::response::Response;
 use crate::ring::clock;
 use crate::shard::Shard;
@@ -359,13 +358,8 @@ pub(super) fn models<'w>(world: &'w World, caller: &Caller) -> Cow<'w, [u8]> {
 }
 
 /// The tokens that a request has cost, if they are counted: what the model server says or, where it does not, what was
-/// relayed. None, if it never reached one or was refused there.
-pub(super) fn tokens(
-    plan: &Plan<'_>,
-    response: &Response,
-    progress: &Progress,
-    body_bytes: usize,
-) -> Option<Tokens> {
+/// relayed. None, if no answer of one has begun, or it was refused there.
+pub(super) fn tokens(plan: &Plan<'_>, response: &Response, body_bytes: usize) -> Option<Tokens> {
     if !plan.meters_usage && !response.is_events() {
         return None;
     }
@@ -376,7 +370,8 @@ pub(super) fn tokens(
         Some(usage) if response.is_done() => reported(usage.input, usage.output),
         // What a stream says at its beginning of its output is not yet all of it.
         Some(usage) => estimated(usage.input, usage.output.max(relayed)),
-        None if progress.first_byte.is_none() || response.status >= 400 => estimated(0, 0),
+        // Of no answer: what came of attempts before the last one is not looked at.
+        None if !(1..400).contains(&response.status) => estimated(0, 0),
         None => estimated(estimate::input_tokens(body_bytes as u64), relayed),
     })
 }

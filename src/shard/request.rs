@@ -122,7 +122,7 @@ async fn pass<'w>(
     // Nothing of this may be kept beside an open stream, hence no name for the progress.
     let has_answered = attempts.progress().has_answered;
     entry.answered(&response, attempts.progress(), &outcome);
-    if let Some(tokens) = admit::tokens(&plan, &response, attempts.progress(), body_bytes) {
+    if let Some(tokens) = admit::tokens(&plan, &response, body_bytes) {
         entry.cost(tokens);
         grant.settle(tokens.sum());
     }

@@ -7,6 +7,7 @@ mod hedging;
 mod lines;
 mod pool;
 mod retries;
+mod told;
 
 use std::sync::Arc;
 use std::sync::Mutex;
