@@ -372,6 +372,8 @@ pub(super) fn tokens(plan: &Plan<'_>, response: &Response, body_bytes: usize) ->
         Some(usage) => estimated(usage.input, usage.output.max(relayed)),
         // Of no answer: what came of attempts before the last one is not looked at.
         None if !(1..400).contains(&response.status) => estimated(0, 0),
+        // A stream that the gateway itself has opened, and nobody has filled.
+        None if response.is_open() && response.content_bytes == 0 => estimated(0, 0),
         None => estimated(estimate::input_tokens(body_bytes as u64), relayed),
     })
 }
