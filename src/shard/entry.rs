@@ -1,6 +1,7 @@
 //! One request's entry: filled on the way, written exactly once, whatever happens.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::admission::Caller;
 use crate::record::Fault;
@@ -27,6 +28,9 @@ pub(super) struct Entry<'s> {
     record: Record,
     began: Moment,
     arrived: Moment,
+    /// From the start of its first attempt to that of the one that answers, or failed last, in microseconds: in an hour it is
+    /// full. An open stream pays for every byte here.
+    lost_us: u32,
     is_stream_counted: bool,
     is_closed: bool,
 }
@@ -42,7 +46,8 @@ impl<'s> Entry<'s> {
         shard.page.add(ShardCounter::RequestsOpen, 1);
         let client = Some(client);
         let record = Record { id, started_unix_ms, client, shard: shard.id, ..Record::default() };
-        Self { shard, record, began: now, arrived: now, is_stream_counted: false, is_closed: false }
+        let (is_stream_counted, is_closed) = (false, false);
+        Self { shard, record, began: now, arrived: now, lost_us: 0, is_stream_counted, is_closed }
     }
 
     /// Who serves it.
@@ -132,14 +137,27 @@ impl<'s> Entry<'s> {
         self.record.slot = Some(slot);
     }
 
-    /// Of those that were asked at once, it is this one that may answer.
-    pub(super) fn answers(&mut self, slot: SlotId) {
-        self.record.slot = Some(slot);
-    }
-
     /// Whether it was sent, or tried to be sent, to any endpoint.
     pub(super) const fn has_attempted(&self) -> bool {
         self.record.attempts > 0
+    }
+
+    /// An attempt begins, alone.
+    pub(super) fn begins(&mut self, slot: SlotId, now: Moment) {
+        if self.record.attempts == 0 {
+            self.record.overhead = now.since(self.arrived);
+        }
+        self.attempted(slot);
+        self.goes_on(slot, now);
+        // If one was opened for an attempt before, that was not for this one.
+        self.record.upstream_connect = None;
+    }
+
+    /// Of two attempts beside each other this one, which began then, goes on.
+    pub(super) fn goes_on(&mut self, slot: SlotId, began: Moment) {
+        self.record.slot = Some(slot);
+        let lost = began.since(self.arrived).saturating_sub(self.record.overhead);
+        self.lost_us = u32::try_from(lost.as_micros()).unwrap_or(u32::MAX);
     }
 
     /// A second endpoint was asked beside the first.
@@ -187,13 +205,18 @@ impl<'s> Entry<'s> {
         self.record.events = response.events;
         self.record.bytes_down = response.content_bytes;
         self.record.ttft = progress.first_content.map(|moment| moment.since(self.arrived));
-        let up =
-            progress.sent_up.map_or_else(Default::default, |moment| moment.since(self.arrived));
-        let connect = self.record.upstream_connect.unwrap_or_default();
-        self.record.overhead = up.saturating_sub(connect) + progress.first_passing;
+        self.record.overhead =
+            progress.sent_up.map_or(Duration::ZERO, |sent| self.up(sent)) + progress.first_passing;
         // What nothing of went down is not what was answered.
         let status = if progress.has_answered { response.status } else { 0 };
         self.close(outcome.err(), status);
+    }
+
+    /// What the gateway has added until the request had gone up: attempts that failed, and the waits between them, are not its.
+    fn up(&self, sent: Moment) -> Duration {
+        let connect = self.record.upstream_connect.unwrap_or_default();
+        let lost = Duration::from_micros(self.lost_us.into());
+        sent.since(self.arrived).saturating_sub(lost + connect)
     }
 
     fn close(&mut self, fault: Option<Fault>, status: u16) {

@@ -92,6 +92,15 @@ pub struct Progress {
     pub has_left: bool,
 }
 
+impl Progress {
+    /// Another attempt begins: what one before it had sent, or had got, does not count.
+    pub fn begin(&mut self) {
+        self.sent_up = None;
+        self.first_byte = None;
+        self.first_passing = Duration::ZERO;
+    }
+}
+
 /// How an exchange ended that no fault has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {

@@ -73,9 +73,6 @@ pub(super) async fn race<'w>(
         Err(fault) => Err(fault),
     };
     let has_won = matches!(ended, Ok(Some(_)));
-    if !has_won {
-        entry.answers(first.endpoint.slot);
-    }
     shard.page.add(if has_won { HedgeResult::Won } else { HedgeResult::Lost }, 1);
     ended
 }

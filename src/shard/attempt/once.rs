@@ -77,10 +77,17 @@ pub(in crate::shard) fn run<'a>(
             }
             attempts.deadlines.hedge_at = Moment::NEVER;
             let met = (&mut *client, &mut *request, &mut *response);
-            match Box::pin(hedge::race(attempts, way, &mut attempt, met, entry)).await {
-                Ok(None) => {}
-                Ok(Some(rival)) => attempt = rival,
-                Err(fault) => return conclude(attempts, way, attempt, response, Err(fault)),
+            let raced = Box::pin(hedge::race(attempts, way, &mut attempt, met, entry)).await;
+            let fault = match raced {
+                Ok(rival) => {
+                    attempt = rival.unwrap_or(attempt);
+                    None
+                }
+                Err(fault) => Some(fault),
+            };
+            entry.goes_on(attempt.endpoint.slot, attempt.began);
+            if let Some(fault) = fault {
+                return conclude(attempts, way, attempt, response, Err(fault));
             }
         }
     }
@@ -105,8 +112,9 @@ async fn begin<'w>(
     request: &Incoming,
     entry: &mut Entry<'_>,
 ) -> Result<Attempt<'w>, Fault> {
-    entry.attempted(endpoint.slot);
     let began = clock::now();
+    attempts.progress.begin();
+    entry.begins(endpoint.slot, began);
     let want = attempts.want(endpoint, began);
     let link = match link::pooled(attempts.shard, want) {
         Some(link) => Ok(link),
