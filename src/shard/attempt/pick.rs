@@ -5,7 +5,6 @@ use crate::balance::choose::Standing;
 use crate::balance::choose::Strategy;
 use crate::balance::choose::View;
 use crate::balance::load;
-use crate::crossing::health::SlotState;
 use crate::ring::clock;
 use crate::shard::Shard;
 use crate::shard::World;
@@ -15,6 +14,7 @@ use crate::snapshot::AllDown;
 use crate::snapshot::Endpoint;
 use crate::snapshot::Upstream;
 use crate::units::Moment;
+use crate::units::SlotId;
 use crate::units::UpstreamId;
 
 /// Weights of the config in the hundredths that the balance counts in.
@@ -158,17 +158,17 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
     }
 
     fn sit_down(&self, index: usize, is_probe: bool) -> Option<Seat<'s>> {
-        let slot = self.endpoint(index).slot;
-        let max = self.upstream().max_in_flight;
-        if let Some(max) = max
-            && !self.shard.health.claim_place(slot, max)
-        {
+        let (upstream, slot) = (self.upstream(), self.endpoint(index).slot);
+        let max = upstream.max_in_flight;
+        // Of one that is resorted to this was not looked at before.
+        let is_full = self.own.pool.is_full(slot, World::pool_limits(upstream));
+        if is_full || max.is_some_and(|max| !self.shard.health.claim_place(slot, max)) {
             if is_probe {
                 self.shard.health.release_probe(slot);
             }
             return None;
         }
-        Some(Seat::take(self.shard, (self.upstream().group, slot), max.is_some(), is_probe))
+        Some(Seat::take(self.shard, (upstream.group, slot), max.is_some(), is_probe))
     }
 
     fn endpoint(&self, index: usize) -> &'w Endpoint {
@@ -239,14 +239,18 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
             return Standing::Weightless;
         }
         let (health, slot) = (&self.shard.health, endpoint.slot);
-        if let SlotState::Troubled(trouble) = health.state(slot, self.now) {
-            return if is_tried { Standing::Tried } else { trouble.standing() };
-        }
+        let standing = health.state(slot, self.now).standing();
         if is_tried {
             return Standing::Tried;
         }
-        let is_full = upstream.max_in_flight.is_some_and(|max| health.places(slot) >= max)
-            || self.own.pool.is_full(slot, World::pool_limits(upstream));
-        if is_full { Standing::Full } else { Standing::Usable }
+        // Nobody can find out how one is that has no place.
+        let is_wanted = matches!(standing, Standing::Usable | Standing::Due);
+        if is_wanted && self.is_full(upstream, slot) { Standing::Full } else { standing }
+    }
+
+    /// Whether the endpoint has no place left, or this shard no connection to it.
+    fn is_full(&self, upstream: &Upstream, slot: SlotId) -> bool {
+        upstream.max_in_flight.is_some_and(|max| self.shard.health.places(slot) >= max)
+            || self.own.pool.is_full(slot, World::pool_limits(upstream))
     }
 }

@@ -182,7 +182,7 @@ fn active_checks_keep_requests_away() {
         let is_sick = *is_sick.lock().expect("no test has failed here");
         if is_check && is_sick { answer(500, "", "no") } else { ok("{}") }
     });
-    let lines = "health = { path = \"/ready\", interval_ms = 100, timeout_ms = 5000, unhealthy_after = 2, healthy_after = 2 }";
+    let lines = "health = { path = \"/ready\", interval_ms = 500, timeout_ms = 500, unhealthy_after = 2, healthy_after = 2 }";
     let gateway = Setup::new(upstream_of(&[&server.url(), &good.url()], lines, "")).start();
     gateway.await_metric("ringway_endpoint_state", &[("state", "unhealthy")], 1);
     let asked = |server: &Answering| {
@@ -198,4 +198,64 @@ fn active_checks_keep_requests_away() {
         assert_eq!(gateway.ask(chat("m", "")).status(), 200);
     }
     assert_eq!((asked(&server), asked(&good)), (3, 9));
+}
+
+/// Where all are down the least bad is asked: no more often at a time than it may be.
+#[test]
+fn the_least_bad_has_no_more_connections_than_may_be() {
+    let server = Upstream::start();
+    let lines = "breaker = { consecutive = 1, open_ms = 60000 }\npool = { connections_max = 1 }";
+    let gateway = Setup::new(upstream_of(&[&server.url()], lines, ONCE)).start();
+    let mut first = gateway.client();
+    first.send(chat("m", ""));
+    let (mut link, _) = server.request();
+    link.send(answer(500, "", "{}"));
+    assert_eq!(first.message().status(), 500);
+    first.send(chat("m", ""));
+    link.message();
+    assert_eq!(state(&gateway, "open"), 1);
+    let mut second = gateway.client();
+    second.send(chat("m", ""));
+    gateway.await_metric("ringway_endpoint_queue_waiting", &[], 1);
+    assert!(server.is_untouched());
+    link.send(ok("1"));
+    assert_eq!(first.message().text(), "1");
+    link.message();
+    link.send(ok("2"));
+    assert_eq!(second.message().text(), "2");
+}
+
+/// Its time is over, and all its places are taken: whoever waits for one sends no probe meanwhile.
+#[test]
+fn a_probe_is_claimed_by_who_has_a_place() {
+    let server = Upstream::start();
+    let lines = "breaker = { consecutive = 1, open_ms = 20, open_max_ms = 20 }\nmax_in_flight = 2";
+    let gateway = Setup::new(upstream_of(&[&server.url()], lines, ONCE)).start();
+    let mut clients = [gateway.client(), gateway.client()];
+    clients[0].send(chat("m", ""));
+    let (_held, _) = server.request();
+    clients[1].send(chat("m", ""));
+    let (mut link, _) = server.request();
+    link.send(answer(500, "", "{}"));
+    assert_eq!(clients[1].message().status(), 500);
+    // The least bad is asked at once, or it is the probe, and takes the other place.
+    clients[1].send(chat("m", ""));
+    link.message();
+    let probes = || {
+        let page = gateway.page("/admin/snapshot").json();
+        page["upstreams"][0]["endpoints"][0]["live"]["attempts"]["probes"]
+            .as_u64()
+            .expect("it is shown")
+    };
+    let before = probes();
+    let mut third = gateway.client();
+    third.send(chat("m", ""));
+    gateway.await_metric("ringway_endpoint_queue_waiting", &[], 1);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert_eq!(probes(), before);
+    link.send(ok("{}"));
+    assert_eq!(clients[1].message().status(), 200);
+    link.message();
+    link.send(ok("{}"));
+    assert_eq!(third.message().status(), 200);
 }
