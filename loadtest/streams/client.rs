@@ -93,7 +93,6 @@ struct Crew {
     formers: VecDeque<Box<Former>>,
     resumes_max: u64,
     streams: u64,
-    dice: Dice,
     tally: Tally,
     room: Vec<u8>,
 }
@@ -114,7 +113,6 @@ impl Crew {
             resumes_max: share_of(resumes, job.share, job.shares) as u64,
             // Numbers of different threads and runs differ.
             streams: (job.share as u64 + 1) << 48 | (job.start.as_nanos() & 0xffff_ff00) << 16,
-            dice: Dice::new(course.seed.wrapping_add(job.share as u64)),
             tally: Tally::default(),
             room: vec![0; ROOM_BYTES],
             job,
@@ -204,22 +202,26 @@ impl Crew {
         let course = &self.job.course;
         self.streams += 1;
         self.tally.counts.streams += 1;
-        let is_resumable = self.dice.is(course.resumable);
-        let split = self.dice.one_of(&course.splits).unwrap_or(0);
-        slot.begin(Story::new(self.streams, course.events), is_resumable, split);
+        // What happens to a stream does not depend on what else happens at the time.
+        let mut dice = Dice::new(course.seed);
+        let salt = dice.next().wrapping_add((self.job.share as u64) << 40);
+        let mut dice = Dice::new(salt.wrapping_add(self.tally.counts.streams));
+        let is_resumable = dice.is(course.resumable);
+        let split = dice.one_of(&course.splits).unwrap_or(0);
+        slot.begin(Story::new(self.streams, course.events), dice, is_resumable, split);
         let request = self.requests.first(&slot.story, is_resumable, split);
         self.ask(at, request, false, now);
     }
 
     fn come_back(&mut self, at: usize, now: Moment) {
-        let story = &self.slots[at].story;
-        let ways: &[Way] = match story.seq {
+        let slot = &mut self.slots[at];
+        let ways: &[Way] = match slot.story.seq {
             0 => &[Way::Post, Way::Get, Way::GetAll],
             _ => &[Way::Post, Way::Get],
         };
-        let way = self.dice.one_of(ways).unwrap_or(Way::Post);
+        let way = slot.dice.one_of(ways).unwrap_or(Way::Post);
         self.tally.note_way(way.name());
-        let request = self.requests.back(story, way, self.slots[at].split);
+        let request = self.requests.back(&slot.story, way, slot.split);
         self.ask(at, request, true, now);
     }
 
@@ -228,7 +230,7 @@ impl Crew {
         let slot = &mut self.slots[at];
         slot.ask(request, is_return, cut_at, now);
         if let Leave::AtTime { mean, .. } = self.job.course.leave {
-            let leave = now.after(self.dice.lifetime(mean));
+            let leave = now.after(slot.dice.lifetime(mean));
             self.timers.push(Reverse((leave, at, slot.turn, Due::Leave)));
         }
         if slot.socket.is_none()
@@ -334,7 +336,7 @@ impl Crew {
             Ok(Answer::Gone) => self.tally.counts.gone += 1,
             Err(wrong) => return self.fail(at, wrong),
         }
-        if !is_reusable || !self.dice.is(REUSES) {
+        if !is_reusable || !slot.dice.is(REUSES) {
             slot.socket = None;
         }
         self.begin(at, now);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A row of numbers that look like chance (`SplitMix64`: Steele, Lea and Flood, 2014).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Dice(u64);
 
 impl Dice {

@@ -23,8 +23,8 @@ impl Crew {
     /// At which byte of the response its client leaves.
     pub(super) fn cut_at(&mut self, at: usize, is_return: bool) -> u64 {
         let Leave::AtByte { again, cuts_max, .. } = self.job.course.leave else { return u64::MAX };
-        let slot = &self.slots[at];
-        if slot.cuts >= cuts_max || (is_return && !self.dice.is(again)) {
+        let slot = &mut self.slots[at];
+        if slot.cuts >= cuts_max || (is_return && !slot.dice.is(again)) {
             return u64::MAX;
         }
         let course = &self.job.course;
@@ -32,8 +32,8 @@ impl Crew {
         let endings = course.endings.iter().skip(slot.story.ending as usize);
         let endings: usize = endings.map(|ending| ending.len() + AROUND_EVENT_BYTES).sum();
         let bytes = sealed * (course.event_bytes + AROUND_EVENT_BYTES) + endings;
-        let limit = HEAD_BYTES + if self.dice.is(CUTS_EARLY) { 0 } else { bytes as u64 };
-        self.dice.below(limit)
+        let limit = HEAD_BYTES + if slot.dice.is(CUTS_EARLY) { 0 } else { bytes as u64 };
+        slot.dice.below(limit)
     }
 
     /// The client leaves, and comes back or not.
@@ -51,14 +51,14 @@ impl Crew {
             Leave::AtTime { returns, .. } => (if is_whole { 0.0 } else { returns }, 0.0),
         };
         let is_named = slot.story.name.is_some();
-        let will_return = is_named && self.dice.is(returns);
-        let stays = will_return && slot.former.is_none() && self.dice.is(stays);
+        let will_return = is_named && slot.dice.is(returns);
+        let stays = will_return && slot.former.is_none() && slot.dice.is(stays);
         self.let_go(at, stays);
         let slot = &mut self.slots[at];
         if will_return {
             slot.phase = Phase::Away;
             let (least, most) = self.job.course.away;
-            let back = now.after(self.dice.between(least, most));
+            let back = now.after(slot.dice.between(least, most));
             self.timers.push(Reverse((back, at, slot.turn, Due::Go)));
             return;
         }
@@ -79,7 +79,7 @@ impl Crew {
             let former = Former { socket, reader, story: slot.story, due: Moment::NEVER };
             slot.former = Some(Box::new(former));
             self.tally.note_way("left without a word");
-        } else if self.dice.is(self.job.course.resets) {
+        } else if slot.dice.is(self.job.course.resets) {
             socket::reset_on_close(socket.as_raw_fd());
             self.tally.note_way("left by a reset");
         } else {

@@ -9,6 +9,7 @@ use crate::measure::tally::record;
 use crate::streams::client::former::Former;
 use crate::streams::course::Course;
 use crate::streams::course::Heartbeat;
+use crate::streams::dice::Dice;
 use crate::streams::reader::Met;
 use crate::streams::reader::Place;
 use crate::streams::reader::Reader;
@@ -35,6 +36,8 @@ pub enum Phase {
 #[derive(Debug, Default)]
 pub struct Slot {
     pub story: Story,
+    /// What becomes of the stream.
+    pub dice: Dice,
     pub is_resumable: bool,
     /// In which pieces the mock writes.
     pub split: u32,
@@ -89,8 +92,9 @@ pub enum Answer {
 
 impl Slot {
     /// A new stream begins.
-    pub fn begin(&mut self, story: Story, is_resumable: bool, split: u32) {
+    pub fn begin(&mut self, story: Story, dice: Dice, is_resumable: bool, split: u32) {
         self.story = story;
+        self.dice = dice;
         self.is_resumable = is_resumable;
         self.split = split;
         self.cuts = 0;
