@@ -3,10 +3,8 @@
 use crate::config;
 use crate::config::Error;
 use crate::config::File;
-use crate::llm::dialect::Dialect;
 use crate::llm::rewrite::quote;
 use crate::route;
-use crate::snapshot::Endpoint;
 use crate::snapshot::LANES_MAX;
 use crate::snapshot::Ledger;
 use crate::snapshot::Listen;
@@ -15,28 +13,22 @@ use crate::snapshot::Networks;
 use crate::snapshot::SLOTS_MAX;
 use crate::snapshot::Secret;
 use crate::snapshot::Snapshot;
-use crate::snapshot::Tls;
-use crate::snapshot::Upstream;
 use crate::snapshot::credentials::credential;
 use crate::snapshot::credentials::of_tenants;
 use crate::snapshot::describe::describe as describe_policy;
 use crate::snapshot::fallback::Chain;
 use crate::snapshot::fallback::chains;
-use crate::snapshot::ledger::Group;
 use crate::snapshot::list_of;
 use crate::snapshot::policy::Builder;
 use crate::snapshot::policy::Names;
 use crate::snapshot::resilience;
+use crate::snapshot::served::served;
+use crate::snapshot::served::trust;
 use crate::snapshot::streams;
-use crate::units::EndpointId;
-use crate::units::GroupId;
 use crate::units::UpstreamId;
-use rustls::ClientConfig;
 use rustls::RootCertStore;
-use rustls::pki_types::ServerName;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -63,9 +55,6 @@ pub struct World {
     /// Seconds since 1970; when models that were not there before are said to be created.
     pub now_unix_s: u64,
 }
-
-/// One TLS configuration and its number.
-type Trust = (u64, Arc<ClientConfig>);
 
 /// Makes a snapshot.
 ///
@@ -186,145 +175,6 @@ pub(super) fn table(
         .map_err(|conflicts| conflicts.iter().filter(is_told).map(explain).collect())
 }
 
-/// The upstreams and their endpoints, with the numbers that last.
-fn served(
-    file: &File,
-    world: &World,
-    ledger: &mut Ledger,
-    credentials: Vec<Option<Secret>>,
-    trusts: &[Option<Trust>],
-) -> (Vec<Upstream>, Vec<Endpoint>) {
-    let mut endpoints = Vec::new();
-    let mut upstreams = Vec::new();
-    for ((upstream, credential), trust) in file.upstreams.iter().zip(credentials).zip(trusts) {
-        let (id, before) = (UpstreamId(id(upstreams.len())), endpoints.len());
-        for endpoint in &upstream.endpoints {
-            endpoints.push(self::endpoint(endpoint, upstream, id, trust.as_ref(), world, ledger));
-        }
-        let slots =
-            endpoints.iter().skip(before).map(|endpoint: &Endpoint| endpoint.slot).collect();
-        let group = ledger.group(Group {
-            slots,
-            max_in_flight: upstream.max_in_flight,
-            connections_max: upstream.pool.connections_max,
-        });
-        upstreams.push(self::upstream(upstream, credential, before, group));
-    }
-    ledger.keep_groups(&upstreams.iter().map(|upstream: &Upstream| upstream.group).collect());
-    let used: Vec<u64> = trusts.iter().flatten().map(|(number, _)| *number).collect();
-    ledger.keep_trusts(&used);
-    (upstreams, endpoints)
-}
-
-fn trust(
-    file: &File,
-    upstream: &config::Upstream,
-    world: &World,
-    ledger: &mut Ledger,
-    errors: &mut Vec<Error>,
-) -> Option<Trust> {
-    if !upstream.endpoints.iter().any(|endpoint| endpoint.url.is_https) {
-        return None;
-    }
-    let (place, roots) = match &upstream.ca {
-        Some(ca) => (&ca.place, world.ca_roots.get(&ca.path)),
-        None => (&upstream.place, world.system_roots.as_ref()),
-    };
-    let Some(roots) = roots.filter(|roots| !roots.is_empty()) else {
-        let text = "there are no certificates to trust it by: write ca = \"PATH\" of a PEM file \
-                    that holds some";
-        errors.push(file.error(place, text));
-        return None;
-    };
-    for endpoint in &upstream.endpoints {
-        if endpoint.url.is_https && ServerName::try_from(endpoint.url.host.as_str()).is_err() {
-            let text = format!("no certificate can name \"{}\"", endpoint.url.host);
-            errors.push(file.error(&endpoint.place, text));
-        }
-    }
-    match ledger.trust(roots) {
-        Ok(trust) => Some(trust),
-        Err(why) => {
-            errors.push(file.error(place, format!("TLS cannot be set up: {why}")));
-            None
-        }
-    }
-}
-
-fn upstream(
-    upstream: &config::Upstream,
-    credential: Option<Secret>,
-    endpoints_before: usize,
-    group: GroupId,
-) -> Upstream {
-    let strategy = resilience::strategy(upstream.balance);
-    let is_weighted = strategy.is_weighted();
-    let weights =
-        upstream.endpoints.iter().map(|endpoint| if is_weighted { endpoint.weight } else { 1 });
-    Upstream {
-        name: upstream.name.clone(),
-        dialect: match upstream.dialect {
-            config::Dialect::OpenAi => Dialect::OpenAi,
-            config::Dialect::Anthropic => Dialect::Anthropic,
-        },
-        format: streams::format(upstream.format),
-        continues: upstream.continues,
-        is_resumable: upstream.is_resumable,
-        endpoints: (endpoints_before..endpoints_before + upstream.endpoints.len())
-            .map(|index| EndpointId(id(index)))
-            .collect(),
-        group,
-        weights: weights.collect(),
-        strategy,
-        hash: resilience::hash(upstream),
-        slow_start: upstream.slow_start,
-        max_in_flight: upstream.max_in_flight,
-        queue: resilience::queue(upstream.queue),
-        all_down: resilience::all_down(upstream.all_down),
-        health: upstream.health.as_ref().map(resilience::health),
-        breaker: upstream.breaker.map(resilience::breaker),
-        outlier: upstream.outlier.map(resilience::outlier),
-        credential,
-        credential_from: upstream.api_key.as_ref().map(|key| key.from.describe()),
-        ca: upstream.ca.as_ref().map(|ca| ca.path.display().to_string()),
-        pool: resilience::pool(upstream.pool),
-    }
-}
-
-fn endpoint(
-    endpoint: &config::Endpoint,
-    upstream: &config::Upstream,
-    id: UpstreamId,
-    trust: Option<&Trust>,
-    world: &World,
-    ledger: &mut Ledger,
-) -> Endpoint {
-    let url = &endpoint.url;
-    let trust = trust.filter(|_| url.is_https);
-    let addresses = match url.ip() {
-        Some(ip) => vec![SocketAddr::new(ip, url.port)],
-        None => world
-            .addresses
-            .get(&url.host)
-            .into_iter()
-            .flatten()
-            .map(|ip| SocketAddr::new(*ip, url.port))
-            .collect(),
-    };
-    Endpoint {
-        upstream: id,
-        slot: ledger.slot(&upstream.name, &url.text, trust.map(|(number, _)| *number)),
-        url: url.text.clone(),
-        addresses,
-        host: url.authority.clone(),
-        path_prefix: url.path_prefix.clone(),
-        tls: trust.and_then(|(_, config)| {
-            let server_name = ServerName::try_from(url.host.clone()).ok()?;
-            Some(Tls { config: Arc::clone(config), server_name })
-        }),
-    }
-}
-
 fn model(
     model: &config::Model,
     chain: Chain,
@@ -404,6 +254,6 @@ fn listen(file: &File) -> Listen {
     }
 }
 
-fn id(index: usize) -> u32 {
+pub(super) fn id(index: usize) -> u32 {
     u32::try_from(index).expect("a file has at most 4096 entries")
 }

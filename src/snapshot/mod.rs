@@ -18,6 +18,7 @@ mod parameters;
 mod policy;
 mod resilience;
 mod secret;
+mod served;
 mod streams;
 mod tls;
 mod warnings;

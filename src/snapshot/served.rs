@@ -1,0 +1,166 @@
+//! Upstreams and their endpoints, with the numbers that last.
+
+use crate::config;
+use crate::config::Error;
+use crate::config::File;
+use crate::llm::dialect::Dialect;
+use crate::snapshot::Endpoint;
+use crate::snapshot::Ledger;
+use crate::snapshot::Secret;
+use crate::snapshot::Tls;
+use crate::snapshot::Upstream;
+use crate::snapshot::World;
+use crate::snapshot::build::id;
+use crate::snapshot::ledger::Group;
+use crate::snapshot::resilience;
+use crate::snapshot::streams;
+use crate::units::EndpointId;
+use crate::units::GroupId;
+use crate::units::UpstreamId;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// One TLS configuration and its number.
+pub(super) type Trust = (u64, Arc<ClientConfig>);
+
+/// The upstreams and their endpoints, with the numbers that last.
+pub(super) fn served(
+    file: &File,
+    world: &World,
+    ledger: &mut Ledger,
+    credentials: Vec<Option<Secret>>,
+    trusts: &[Option<Trust>],
+) -> (Vec<Upstream>, Vec<Endpoint>) {
+    let mut endpoints = Vec::new();
+    let mut upstreams = Vec::new();
+    for ((upstream, credential), trust) in file.upstreams.iter().zip(credentials).zip(trusts) {
+        let (id, before) = (UpstreamId(id(upstreams.len())), endpoints.len());
+        for endpoint in &upstream.endpoints {
+            endpoints.push(self::endpoint(endpoint, upstream, id, trust.as_ref(), world, ledger));
+        }
+        let slots =
+            endpoints.iter().skip(before).map(|endpoint: &Endpoint| endpoint.slot).collect();
+        let group = ledger.group(Group {
+            slots,
+            max_in_flight: upstream.max_in_flight,
+            connections_max: upstream.pool.connections_max,
+        });
+        upstreams.push(self::upstream(upstream, credential, before, group));
+    }
+    ledger.keep_groups(&upstreams.iter().map(|upstream: &Upstream| upstream.group).collect());
+    let used: Vec<u64> = trusts.iter().flatten().map(|(number, _)| *number).collect();
+    ledger.keep_trusts(&used);
+    (upstreams, endpoints)
+}
+
+/// What upstream is trusted by; none: it needs nothing, or that is an error.
+pub(super) fn trust(
+    file: &File,
+    upstream: &config::Upstream,
+    world: &World,
+    ledger: &mut Ledger,
+    errors: &mut Vec<Error>,
+) -> Option<Trust> {
+    if !upstream.endpoints.iter().any(|endpoint| endpoint.url.is_https) {
+        return None;
+    }
+    let (place, roots) = match &upstream.ca {
+        Some(ca) => (&ca.place, world.ca_roots.get(&ca.path)),
+        None => (&upstream.place, world.system_roots.as_ref()),
+    };
+    let Some(roots) = roots.filter(|roots| !roots.is_empty()) else {
+        let text = "there are no certificates to trust it by: write ca = \"PATH\" of a PEM file \
+                    that holds some";
+        errors.push(file.error(place, text));
+        return None;
+    };
+    for endpoint in &upstream.endpoints {
+        if endpoint.url.is_https && ServerName::try_from(endpoint.url.host.as_str()).is_err() {
+            let text = format!("no certificate can name \"{}\"", endpoint.url.host);
+            errors.push(file.error(&endpoint.place, text));
+        }
+    }
+    match ledger.trust(roots) {
+        Ok(trust) => Some(trust),
+        Err(why) => {
+            errors.push(file.error(place, format!("TLS cannot be set up: {why}")));
+            None
+        }
+    }
+}
+
+fn upstream(
+    upstream: &config::Upstream,
+    credential: Option<Secret>,
+    endpoints_before: usize,
+    group: GroupId,
+) -> Upstream {
+    let strategy = resilience::strategy(upstream.balance);
+    let is_weighted = strategy.is_weighted();
+    let weights =
+        upstream.endpoints.iter().map(|endpoint| if is_weighted { endpoint.weight } else { 1 });
+    Upstream {
+        name: upstream.name.clone(),
+        dialect: match upstream.dialect {
+            config::Dialect::OpenAi => Dialect::OpenAi,
+            config::Dialect::Anthropic => Dialect::Anthropic,
+        },
+        format: streams::format(upstream.format),
+        continues: upstream.continues,
+        is_resumable: upstream.is_resumable,
+        endpoints: (endpoints_before..endpoints_before + upstream.endpoints.len())
+            .map(|index| EndpointId(id(index)))
+            .collect(),
+        group,
+        weights: weights.collect(),
+        strategy,
+        hash: resilience::hash(upstream),
+        slow_start: upstream.slow_start,
+        max_in_flight: upstream.max_in_flight,
+        queue: resilience::queue(upstream.queue),
+        all_down: resilience::all_down(upstream.all_down),
+        health: upstream.health.as_ref().map(resilience::health),
+        breaker: upstream.breaker.map(resilience::breaker),
+        outlier: upstream.outlier.map(resilience::outlier),
+        credential,
+        credential_from: upstream.api_key.as_ref().map(|key| key.from.describe()),
+        ca: upstream.ca.as_ref().map(|ca| ca.path.display().to_string()),
+        pool: resilience::pool(upstream.pool),
+    }
+}
+
+fn endpoint(
+    endpoint: &config::Endpoint,
+    upstream: &config::Upstream,
+    id: UpstreamId,
+    trust: Option<&Trust>,
+    world: &World,
+    ledger: &mut Ledger,
+) -> Endpoint {
+    let url = &endpoint.url;
+    let trust = trust.filter(|_| url.is_https);
+    let addresses = match url.ip() {
+        Some(ip) => vec![SocketAddr::new(ip, url.port)],
+        None => world
+            .addresses
+            .get(&url.host)
+            .into_iter()
+            .flatten()
+            .map(|ip| SocketAddr::new(*ip, url.port))
+            .collect(),
+    };
+    Endpoint {
+        upstream: id,
+        slot: ledger.slot(&upstream.name, &url.text, trust.map(|(number, _)| *number)),
+        url: url.text.clone(),
+        addresses,
+        host: url.authority.clone(),
+        path_prefix: url.path_prefix.clone(),
+        tls: trust.and_then(|(_, config)| {
+            let server_name = ServerName::try_from(url.host.clone()).ok()?;
+            Some(Tls { config: Arc::clone(config), server_name })
+        }),
+    }
+}
