@@ -6,7 +6,6 @@ use ringway::wire::http1::parse;
 use ringway::wire::http1::parse::Slots;
 use serde::Serialize;
 
-use crate::client::verify;
 
 /// Something whole that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +17,7 @@ pub enum Met<'m> {
         /// `x-ringway-stream`.
         name: Option<&'m [u8]>,
     },
-    /// An event, a comment or a `retry`, with the blank line that ends it.
+    /// An event with the blank line that ends it, or the line of a comment or a `retry`.
     Event(&'m [u8]),
 }
 
@@ -66,6 +65,8 @@ pub struct Reader {
     is_keep_alive: bool,
     /// Bytes of framing behind the last byte of content.
     framing_bytes: u32,
+    /// A comment or a `retry` has come, and no byte since.
+    is_behind_line: bool,
     /// An unfinished head or event; of a response that is no stream, all of it.
     rest: Vec<u8>,
 }
@@ -213,25 +214,38 @@ impl Reader {
             self.rest.extend_from_slice(&content[..content.len().min(room)]);
             return Ok(());
         }
-        let mut wrong = Ok(());
-        let mut one = |event: &[u8]| {
-            if wrong.is_ok() {
-                wrong = each(Met::Event(event));
-            }
-        };
-        if self.rest.is_empty() {
-            let taken = verify::whole_events(content, &mut one);
-            self.rest.extend_from_slice(&content[taken..]);
+        let held = if self.rest.is_empty() {
+            None
         } else {
             self.rest.extend_from_slice(content);
-            let taken = verify::whole_events(&self.rest, &mut one);
-            self.rest.drain(..taken);
-            if self.rest.is_empty() {
-                // An idle stream owns no buffer, here as in the gateway.
-                self.rest = Vec::new();
+            Some(std::mem::take(&mut self.rest))
+        };
+        let bytes = held.as_deref().unwrap_or(content);
+        let mut at = 0;
+        while let Some((end, is_line)) = self.next_whole(&bytes[at..]) {
+            // The blank line behind a line that stands for itself is nothing.
+            if end > 1 || is_line {
+                each(Met::Event(&bytes[at..at + end]))?;
             }
+            self.is_behind_line = is_line;
+            at += end;
         }
-        wrong
+        // An idle stream owns no buffer, here as in the gateway.
+        self.rest = bytes[at..].to_vec();
+        Ok(())
+    }
+
+    /// Where what begins here ends, if it has come whole, and whether it is one line that is no part of an event: comments
+    /// and `retry` stand for themselves, with a blank line behind them or without.
+    fn next_whole(&self, bytes: &[u8]) -> Option<(usize, bool)> {
+        if self.is_behind_line && bytes.first() == Some(&b'\n') {
+            return Some((1, false));
+        }
+        if bytes.starts_with(b":") || bytes.starts_with(b"retry:") {
+            return memchr::memchr(b'\n', bytes).map(|feed| (feed + 1, true));
+        }
+        let end = memchr::memmem::find(bytes, b"\n\n")?;
+        Some((end + 2, false))
     }
 }
 
@@ -260,8 +274,7 @@ mod tests {
 
     #[test]
     fn a_response_is_the_same_however_it_is_cut() {
-        let expected =
-            ["200 abc", ": ping\n\n", "data: 1\nid: abc.1\n\n", "data: 2\nid: abc.2\n\n"];
+        let expected = ["200 abc", ": ping\n", "data: 1\nid: abc.1\n\n", "data: 2\nid: abc.2\n\n"];
         let bytes = RESPONSE.as_bytes();
         for cut in 0..bytes.len() {
             let (met, last) = read(&[&bytes[..cut], &bytes[cut..]]);

@@ -97,7 +97,7 @@ impl Story {
         counts: &mut Counts,
     ) -> Result<Said, String> {
         if event.starts_with(b":") {
-            let is_beat = event == b": ping\n\n";
+            let is_beat = event == b": ping\n";
             return Ok(if is_beat { Said::Beat } else { Said::Remark });
         }
         if event.starts_with(b"retry: ") {
@@ -296,9 +296,9 @@ mod tests {
         let mut counts = Counts::default();
         let mut story = Story::new(9, 1);
         for (text, said) in [
-            (": ping\n\n", Said::Beat),
-            (": this stream is read on another connection now\n\n", Said::Remark),
-            ("retry: 1500\n\n", Said::Remark),
+            (": ping\n", Said::Beat),
+            (": this stream is read on another connection now\n", Said::Remark),
+            ("retry: 1500\n", Said::Remark),
         ] {
             assert_eq!(story.take_event(text.as_bytes(), &[], &mut counts), Ok(said));
         }
