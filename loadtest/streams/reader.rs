@@ -6,7 +6,6 @@ use ringway::wire::http1::parse;
 use ringway::wire::http1::parse::Slots;
 use serde::Serialize;
 
-
 /// Something whole that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Met<'m> {
