@@ -5,6 +5,7 @@ use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 
+pub use self::life::Life;
 pub use self::race::Ahead;
 pub use self::terms::Deadlines;
 pub use self::terms::Ended;
@@ -26,6 +27,7 @@ use crate::upstream::Link;
 use crate::wire::buffer::Buffers;
 
 mod alone;
+mod life;
 mod passing;
 mod race;
 mod terms;

@@ -6,6 +6,7 @@ use crate::accept::client::Client;
 use crate::record::Fault;
 use crate::record::counters::Continued;
 use crate::record::counters::LaneCounter;
+use crate::relay::response::Response;
 use crate::ring::clock;
 use crate::shard::admit::Asking;
 use crate::shard::attempt::Attempts;
@@ -27,7 +28,7 @@ pub(super) async fn take<'w>(
     asking: &Asking<'_, 'w>,
     grant: &mut Grant<'_>,
     plan: &mut Plan<'w>,
-    client: &mut Client,
+    (client, response): (&mut Client, &mut Response),
     entry: &mut Entry<'_>,
 ) -> Result<bool, Fault> {
     let lane = asking.world.snapshot.model(plan.model).lane;
@@ -36,7 +37,8 @@ pub(super) async fn take<'w>(
             attempts.note_retry();
             if wait > Duration::ZERO {
                 let until = clock::now().after(wait);
-                waiting::pause(asking, client, until).await.map_err(|_| Fault::ClientGone)?;
+                let paused = waiting::pause(asking.shard, client, attempts.life(response), until);
+                paused.await.map_err(|_| Fault::ClientGone)?;
             }
             Ok(true)
         }

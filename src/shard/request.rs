@@ -102,8 +102,16 @@ async fn pass<'w>(
             attempt::run(&mut attempts, &way, client, &mut request, &mut response, entry).await;
         let Some(step) = attempts.step(&outcome, &way, &request, &response) else { break outcome };
         let asking = Asking { shard, world, request: &request, address: look.client };
-        let next = fallback::take(step, &mut attempts, &asking, grant, &mut plan, client, entry);
-        match Box::pin(next).await {
+        let next = Box::pin(fallback::take(
+            step,
+            &mut attempts,
+            &asking,
+            grant,
+            &mut plan,
+            (client, &mut response),
+            entry,
+        ));
+        match next.await {
             Ok(true) => {}
             Ok(false) => break outcome,
             Err(fault) => break Err(fault),

@@ -10,12 +10,12 @@ use std::time::Duration;
 use crate::accept::client::Client;
 use crate::accept::client::Received;
 use crate::accept::incoming::CONTINUE;
-use crate::accept::incoming::Incoming;
 use crate::admission;
 use crate::admission::queue::Line;
 use crate::admission::queue::Priority;
 use crate::admission::queue::Ticket;
 use crate::record::counters::ShardCounter;
+use crate::relay::exchange::Life;
 use crate::ring::clock;
 use crate::ring::clock::Timer;
 use crate::shard::Shard;
@@ -136,14 +136,14 @@ pub(super) struct Gone;
 
 /// Waits until `until`.
 pub(super) async fn pause(
-    asking: &Asking<'_, '_>,
+    shard: &Shard,
     client: &mut Client,
+    mut life: Life<'_>,
     until: Moment,
 ) -> Result<(), Gone> {
-    let may_probe = asking.request.with_head(|head| head.version == Version::Http11);
     let timer = Timer::new();
     poll_fn(|cx| {
-        if is_gone(client, asking.shard, may_probe, cx) {
+        if is_gone(client, shard, Probe::Life(&life), cx) {
             return Poll::Ready(Err(Gone));
         }
         let now = clock::now();
@@ -151,7 +151,7 @@ pub(super) async fn pause(
             return Poll::Ready(Ok(()));
         }
         let look = if client.is_half_closed() { now.after(HALF_CLOSED_LOOK) } else { until };
-        timer.set(until.min(look));
+        timer.set(until.min(look).min(show(shard, &mut life, client, now)));
         if timer.poll_due(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
@@ -189,7 +189,7 @@ pub(super) async fn for_turn<'w>(
     let deadline = clock::now().after(bounds.wait);
     let timer = Timer::new();
     loop {
-        match turn(&place, client, may_probe, &timer, deadline).await {
+        match turn(&place, client, may_probe, None, (&timer, deadline)).await {
             Woken::Turn => {}
             Woken::Gone => return Err(Denied::Gone),
             Woken::Late => return Err(refused(admission::Refusal::QueueTimedOut)),
@@ -214,12 +214,13 @@ pub(super) async fn turn(
     place: &Place<'_>,
     client: &mut Client,
     may_probe: bool,
-    timer: &Timer,
-    deadline: Moment,
+    mut life: Option<Life<'_>>,
+    (timer, deadline): (&Timer, Moment),
 ) -> Woken {
     let mut look_at = None;
     poll_fn(|cx| {
-        if is_gone(client, place.shard, may_probe, cx) {
+        let probe = life.as_ref().map_or(Probe::Head(may_probe), Probe::Life);
+        if is_gone(client, place.shard, probe, cx) {
             return Poll::Ready(Woken::Gone);
         }
         let now = clock::now();
@@ -227,6 +228,9 @@ pub(super) async fn turn(
             return Poll::Ready(Woken::Late);
         }
         let mut wake_at = deadline;
+        if let Some(life) = &mut life {
+            wake_at = wake_at.min(show(place.shard, life, client, now));
+        }
         match place.poll_turn(cx) {
             Turn::Others => {}
             Turn::Now => return Poll::Ready(Woken::Turn),
@@ -254,21 +258,25 @@ pub(super) async fn turn(
 pub(super) async fn unless_gone<T>(
     client: &mut Client,
     shard: &Shard,
-    request: &Incoming,
+    mut life: Life<'_>,
     work: impl Future<Output = T>,
 ) -> Result<T, Gone> {
-    let may_probe = request.with_head(|head| head.version == Version::Http11);
     let mut work = std::pin::pin!(work);
     let timer = Timer::new();
     poll_fn(|cx| {
         if let Poll::Ready(done) = work.as_mut().poll(cx) {
             return Poll::Ready(Ok(done));
         }
-        if is_gone(client, shard, may_probe, cx) {
+        if is_gone(client, shard, Probe::Life(&life), cx) {
             return Poll::Ready(Err(Gone));
         }
+        let now = clock::now();
+        let mut wake_at = show(shard, &mut life, client, now);
         if client.is_half_closed() {
-            timer.set(clock::now().after(HALF_CLOSED_LOOK));
+            wake_at = wake_at.min(now.after(HALF_CLOSED_LOOK));
+        }
+        if wake_at < Moment::NEVER {
+            timer.set(wake_at);
             if timer.poll_due(cx).is_ready() {
                 cx.waker().wake_by_ref();
             }
@@ -278,19 +286,37 @@ pub(super) async fn unless_gone<T>(
     .await
 }
 
-/// Whether the client has left. One that has only closed its sending direction reads over an interim head; one that left
-/// answers it with a reset.
+/// Shows what is due of a stream's life, and says when the next is.
+fn show(shard: &Shard, life: &mut Life<'_>, client: &mut Client, now: Moment) -> Moment {
+    if now >= life.due(client) && life.show(client, now) {
+        shard.page.add(ShardCounter::Heartbeats, 1);
+    }
+    life.due(client)
+}
+
+/// What finds out whether a client that has closed its sending direction is still there: it reads over it, or answers it with
+/// a reset.
+#[derive(Clone, Copy)]
+pub(super) enum Probe<'l> {
+    /// An interim head, if the client knows such.
+    Head(bool),
+    /// What fits a response that may have begun.
+    Life(&'l Life<'l>),
+}
+
+/// Whether the client has left.
 pub(super) fn is_gone(
     client: &mut Client,
     shard: &Shard,
-    may_probe: bool,
+    probe: Probe<'_>,
     cx: &mut Context<'_>,
 ) -> bool {
     while client.poll_input(cx).is_ready() {
-        match client.receive(&shard.buffers) {
-            Received::Gone => return true,
-            Received::End if may_probe => client.post(CONTINUE),
-            Received::End | Received::Nothing | Received::Bytes(_) => {}
+        match (client.receive(&shard.buffers), probe) {
+            (Received::Gone, _) => return true,
+            (Received::End, Probe::Head(true)) => client.post(CONTINUE),
+            (Received::End, Probe::Life(life)) => life.probe(client),
+            (Received::End | Received::Nothing | Received::Bytes(_), _) => {}
         }
     }
     client.is_half_closed() && client.is_gone()

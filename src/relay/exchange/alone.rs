@@ -35,13 +35,7 @@ impl<O: Observer> Exchange<'_, O> {
             self.response.beat(out);
             self.client.post(out);
         });
-        self.progress.beats = self.progress.beats.saturating_add(1);
-        let wait = interval(
-            self.manners.heartbeat.span(),
-            self.manners.heartbeat_most.span(),
-            self.progress.beats,
-        );
-        self.progress.beat_at = now.after(wait);
+        self.progress.beaten(self.manners, now);
         self.observer.beaten();
     }
 
@@ -113,7 +107,7 @@ impl<O: Observer> Exchange<'_, O> {
 }
 
 /// How long to wait for the next sign of life after so many in a row.
-fn interval(every: Duration, most: Duration, beats: u8) -> Duration {
+pub(super) fn interval(every: Duration, most: Duration, beats: u8) -> Duration {
     let mut wait = every;
     for _ in 0..beats {
         if wait >= most {

@@ -1,12 +1,12 @@
 //! Waiting for a place at an upstream all of whose endpoints are full: bounded, high priority first, fair between tenants.
 
 use crate::accept::client::Client;
-use crate::accept::incoming::Incoming;
 use crate::admission::Caller;
 use crate::admission::queue::Line;
 use crate::record::Fault;
 use crate::record::counters::QueueResult;
 use crate::record::counters::ShardCounter;
+use crate::relay::response::Response;
 use crate::ring::clock;
 use crate::ring::clock::Timer;
 use crate::shard::Shard;
@@ -21,14 +21,13 @@ use crate::shard::waiting::Entering;
 use crate::shard::waiting::Place;
 use crate::shard::waiting::Woken;
 use crate::snapshot::Endpoint;
-use crate::wire::head::Version;
 
 /// Waits until one of the endpoints has a place, and takes it.
 pub(super) async fn for_place<'w>(
     attempts: &mut Attempts<'w>,
     caller: &Caller,
     client: &mut Client,
-    request: &Incoming,
+    response: &mut Response,
 ) -> Result<(&'w Endpoint, Seat<'w>), Fault> {
     let (shard, wish) = (attempts.shard, attempts.wish());
     let snapshot = &wish.world.snapshot;
@@ -47,11 +46,11 @@ pub(super) async fn for_place<'w>(
         return Err(Fault::EndpointsFull);
     };
     let _counted = WaitsForConnection::count(shard, wish);
-    let may_probe = request.with_head(|head| head.version == Version::Http11);
     let deadline = clock::now().after(rule.wait).min(attempts.deadlines.first_byte);
     let timer = Timer::new();
     loop {
-        match waiting::turn(&place, client, may_probe, &timer, deadline).await {
+        let life = Some(attempts.life(response));
+        match waiting::turn(&place, client, false, life, (&timer, deadline)).await {
             Woken::Turn => {}
             Woken::Gone => {
                 count(QueueResult::Gone);

@@ -64,7 +64,8 @@ pub(super) async fn race<'w>(
     };
     entry.hedged();
     entry.attempted(endpoint.slot);
-    let ended = match connected(attempts, first, (endpoint, &mut seat), client, request).await {
+    let life = (&mut *client, &mut *response);
+    let ended = match connected(attempts, first, (endpoint, &mut seat), life).await {
         Ok(Some(link)) => {
             let met = (client, request, response);
             second(attempts, way, first, (endpoint, seat, link), met, entry).await
@@ -79,11 +80,10 @@ pub(super) async fn race<'w>(
 
 /// A connection to the second endpoint, unless the first one answers before.
 async fn connected<'w>(
-    attempts: &Attempts<'w>,
+    attempts: &mut Attempts<'w>,
     first: &mut Attempt<'w>,
     (endpoint, seat): (&'w Endpoint, &mut Seat<'w>),
-    client: &mut Client,
-    request: &Incoming,
+    (client, response): (&mut Client, &mut Response),
 ) -> Result<Option<InUse<'w>>, Fault> {
     let (shard, want) = (attempts.shard, attempts.want(endpoint, clock::now()));
     if let Some(link) = link::pooled(shard, want) {
@@ -96,7 +96,8 @@ async fn connected<'w>(
         }
         opening.as_mut().poll(cx).map(Some)
     });
-    match waiting::unless_gone(client, shard, request, opened).await {
+    let life = attempts.life(response);
+    match waiting::unless_gone(client, shard, life, opened).await {
         Err(waiting::Gone) => Err(Fault::ClientGone),
         Ok(None) => Ok(None),
         Ok(Some(Ok(link))) => Ok(Some(link)),

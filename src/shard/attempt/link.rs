@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use crate::accept::client::Client;
-use crate::accept::incoming::Incoming;
 use crate::record::Fault;
 use crate::record::counters::Retirement;
 use crate::record::counters::ShardCounter;
+use crate::relay::exchange::Life;
 use crate::ring::clock;
 use crate::ring::stream::Dial;
 use crate::shard::Shard;
@@ -59,13 +59,12 @@ pub(super) fn pooled<'s>(shard: &'s Shard, want: Want<'_>) -> Option<InUse<'s>> 
 pub(super) async fn opened<'s>(
     shard: &'s Shard,
     want: Want<'_>,
-    client: &mut Client,
-    request: &Incoming,
+    (client, life): (&mut Client, Life<'_>),
     entry: &mut Entry<'_>,
 ) -> Result<InUse<'s>, Fault> {
     let began = clock::now();
     let opening = open(shard, want.endpoint, want.upstream, want.deadline);
-    let opened = waiting::unless_gone(client, shard, request, opening).await;
+    let opened = waiting::unless_gone(client, shard, life, opening).await;
     let link = opened.unwrap_or(Err(Fault::ClientGone))?;
     entry.connected(began);
     Ok(link)

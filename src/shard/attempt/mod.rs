@@ -22,6 +22,7 @@ use crate::record::Fault;
 use crate::record::counters::LaneCounter;
 use crate::relay::exchange::Deadlines;
 use crate::relay::exchange::Exchange;
+use crate::relay::exchange::Life;
 use crate::relay::exchange::Manners;
 use crate::relay::exchange::Progress;
 use crate::relay::response::Response;
@@ -240,6 +241,17 @@ impl<'w> Attempts<'w> {
             Ok(()) if is_told && response.is_client_reusable() => Fate::KeepAlive,
             Ok(()) if is_told => Fate::Linger,
             _ => Fate::Cut,
+        }
+    }
+
+    /// What the client sees while nothing is under way.
+    pub(super) fn life<'l>(&'l mut self, response: &'l mut Response) -> Life<'l> {
+        Life {
+            response,
+            commit_at: self.deadlines.commit_at,
+            manners: manners(self.world, self.model),
+            buffers: &self.shard.buffers,
+            progress: &mut self.progress,
         }
     }
 

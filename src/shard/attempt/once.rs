@@ -49,19 +49,18 @@ pub(in crate::shard) fn run<'a>(
     response: &'a mut Response,
     entry: &'a mut Entry<'_>,
 ) -> impl Future<Output = Result<Ended, Fault>> {
-    let seated = seated(attempts);
     // An async fn would keep its arguments twice, in every open stream.
     async move {
-        let seated = match seated {
+        let seated = match seated(attempts) {
             Ok(seated) => seated,
             Err(Unpicked::Down) => return Err(Fault::NoEndpoint),
             // Boxed: that they are full is rare, and an open stream must not pay for the room the wait takes.
             Err(Unpicked::Full) => {
-                Box::pin(full::for_place(attempts, way.caller, client, request)).await?
+                Box::pin(full::for_place(attempts, way.caller, client, response)).await?
             }
         };
         attempts.count = attempts.count.saturating_add(1);
-        let mut attempt = begin(attempts, way, seated, client, request, entry).await?;
+        let mut attempt = begin(attempts, way, seated, (client, request, response), entry).await?;
         attempts.deadlines.attempt = attempts.deadline_at(way, attempt.endpoint, attempt.began);
         attempts.deadlines.hedge_at = hedge::begins_at(attempts, way, request, &attempt);
         loop {
@@ -104,32 +103,38 @@ fn seated<'w>(attempts: &mut Attempts<'w>) -> Result<(&'w Endpoint, Seat<'w>), U
 }
 
 /// Connects, and sends as much of the request as fits.
-async fn begin<'w>(
-    attempts: &mut Attempts<'w>,
-    way: &Way<'_>,
+fn begin<'a, 'w>(
+    attempts: &'a mut Attempts<'w>,
+    way: &'a Way<'_>,
     (endpoint, mut seat): (&'w Endpoint, Seat<'w>),
-    client: &mut Client,
-    request: &Incoming,
-    entry: &mut Entry<'_>,
-) -> Result<Attempt<'w>, Fault> {
+    (client, request, response): (&'a mut Client, &'a Incoming, &'a mut Response),
+    entry: &'a mut Entry<'_>,
+) -> impl Future<Output = Result<Attempt<'w>, Fault>> {
     let began = clock::now();
     attempts.progress.begin();
     entry.begins(endpoint.slot, began);
     let want = attempts.want(endpoint, began);
-    let link = match link::pooled(attempts.shard, want) {
-        Some(link) => Ok(link),
-        // Boxed: a connection is opened rarely, and an open stream must not pay for the room it takes.
-        None => Box::pin(link::opened(attempts.shard, want, client, request, entry)).await,
-    };
-    let begun = link.and_then(|mut link| {
-        attempts.was_reused = link.is_reused();
-        let upload = way.upload(attempts, endpoint, link.link(), request, &entry.id())?;
-        Ok((link, upload))
-    });
-    let (link, upload) = begun.inspect_err(|fault| {
-        attempts.note(&mut seat, next::verdict(&Err(*fault), 0, false));
-    })?;
-    Ok(Attempt { endpoint, seat, link, upload, began })
+    let pooled = link::pooled(attempts.shard, want);
+    // An async fn would keep its arguments twice, in every open stream.
+    async move {
+        let link = match pooled {
+            Some(link) => Ok(link),
+            // Boxed: a connection is opened rarely, and an open stream must not pay for the room it takes.
+            None => {
+                let (shard, life) = (attempts.shard, attempts.life(response));
+                Box::pin(link::opened(shard, want, (client, life), entry)).await
+            }
+        };
+        let begun = link.and_then(|mut link| {
+            attempts.was_reused = link.is_reused();
+            let upload = way.upload(attempts, endpoint, link.link(), request, &entry.id())?;
+            Ok((link, upload))
+        });
+        let (link, upload) = begun.inspect_err(|fault| {
+            attempts.note(&mut seat, next::verdict(&Err(*fault), 0, false));
+        })?;
+        Ok(Attempt { endpoint, seat, link, upload, began })
+    }
 }
 
 /// The exchange itself.

@@ -193,3 +193,64 @@ fn who_loses_the_connection_is_told_when_to_come_back() {
     server.send(chunk("data: two\n\n"));
     client.await_content("data: two\n\n");
 }
+
+/// Whoever stands in line for a place at an endpoint has a head and heartbeats meanwhile.
+#[test]
+fn a_stream_that_waits_for_a_place_is_kept_alive() {
+    let upstream = Upstream::start();
+    let config = model(&upstream.url(), "heartbeat_ms = 1000");
+    let config = config.replacen(
+        "[[model]]",
+        "max_in_flight = 1\nqueue = { waiting_max = 10, wait_ms = 60000 }\n[[model]]",
+        1,
+    );
+    let gateway = Setup::new(config).start();
+    let mut first = gateway.client();
+    first.send(stream(""));
+    let (mut server, _) = upstream.request();
+    server.send(EVENTS);
+    server.send(chunk("data: one\n\n"));
+    first.head();
+    first.await_content("data: one\n\n");
+    let mut second = gateway.client();
+    second.send(stream(""));
+    assert_eq!(second.head().status(), 200);
+    second.await_content(PING);
+    server.send(chunk("data: [DONE]\n\n"));
+    server.send("0\r\n\r\n");
+    assert_eq!(rest_of(&mut first), "data: [DONE]\n\n");
+    server.message();
+    server.send(EVENTS);
+    server.send(chunk("data: [DONE]\n\n"));
+    server.send("0\r\n\r\n");
+    assert_eq!(rest_of(&mut second), "data: [DONE]\n\n");
+}
+
+/// An interim head has no place in a response that has begun, not even while another attempt is waited for.
+#[test]
+fn a_half_closed_client_gets_no_interim_head_in_its_stream() {
+    let upstream = Upstream::start();
+    let lines = "heartbeat_ms = 1000\nretry = { attempts = 2, on = [\"500\"], backoff = { fixed_ms = 1500 } }";
+    let gateway = Setup::new(model(&upstream.url(), lines)).start();
+    let mut client = gateway.client();
+    client.send(stream(""));
+    let (mut server, _) = upstream.request();
+    assert_eq!(client.head().status(), 200);
+    server.send("HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}");
+    gateway.await_metric("ringway_retries_total", &[], 1);
+    client.half_close();
+    server.message();
+    server.send(EVENTS);
+    server.send(chunk("data: [DONE]\n\n"));
+    server.send("0\r\n\r\n");
+    assert_eq!(rest_of(&mut client), "data: [DONE]\n\n");
+}
+
+/// What still comes, without heartbeats.
+fn rest_of(client: &mut Connection) -> String {
+    let mut content = String::new();
+    while let Some(chunk) = client.chunk() {
+        content.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    content.replace(PING, "")
+}
