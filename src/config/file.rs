@@ -1,6 +1,13 @@
 //! The values of a file, checked and with their defaults filled in.
 
 use crate::config::cidr::Cidr;
+use crate::config::discover::Damping;
+use crate::config::discover::Discover;
+use crate::config::discover::Locality;
+use crate::config::discover::Node;
+use crate::config::discover::Registry;
+use crate::config::discover::RegistryKind;
+use crate::config::discover::Traits;
 use crate::config::error::Error;
 use crate::config::error::Place;
 use crate::config::policy::FileSource;
@@ -23,6 +30,7 @@ use crate::config::resilience::Hedge;
 use crate::config::resilience::Outlier;
 use crate::config::resilience::Queue;
 use crate::config::resilience::Retry;
+use crate::config::routes::Route;
 use crate::config::streams::Format;
 use crate::config::streams::Streams;
 use crate::config::url::Url;
@@ -41,10 +49,16 @@ pub struct File {
     pub admin: Admin,
     /// `[access_log]`; none: no access log is written.
     pub access_log: Option<AccessLog>,
+    /// `[node]`: where this gateway is.
+    pub node: Node,
+    /// `[[registry]]`, in the file's order.
+    pub registries: Vec<Registry>,
     /// `[[upstream]]`, in the file's order.
     pub upstreams: Vec<Upstream>,
     /// `[[model]]`, in the file's order.
     pub models: Vec<Model>,
+    /// `[[route]]`, in the file's order.
+    pub routes: Vec<Route>,
     /// `[keys]`: a key file, or a folder of them.
     pub keys: Option<FileSource>,
     /// `[[jwt]]`, in the file's order.
@@ -73,7 +87,11 @@ impl File {
             let signatures = tenant.signatures.iter().filter_map(|key| key.secret.as_ref());
             signatures.chain(tenant.upstream_keys.iter().map(|(_, source)| source))
         });
-        upstreams.chain(issuers).chain(tenants)
+        let registries = self.registries.iter().filter_map(|registry| match &registry.kind {
+            RegistryKind::Consul { token, .. } => token.as_ref(),
+            RegistryKind::Etcd { login, .. } => login.as_ref().map(|(_, password)| password),
+        });
+        upstreams.chain(issuers).chain(tenants).chain(registries)
     }
 
     /// Every list of addresses that is to be read; the same one may come several times.
@@ -178,6 +196,8 @@ pub struct Upstream {
     pub place: Place,
     /// Unique in the file.
     pub name: String,
+    /// The name of the upstream in the file that it is, or is a part of.
+    pub base: String,
     /// What it speaks.
     pub dialect: Dialect,
     /// What its answers to chat requests come in.
@@ -192,8 +212,16 @@ pub struct Upstream {
     pub balance: Balance,
     /// `hash`: there if and only if `balance` is [`Balance::Hash`].
     pub hash: Option<Hash>,
-    /// At least one.
+    /// At least one, unless `discover` has entries.
     pub endpoints: Vec<Endpoint>,
+    /// Who names more endpoints.
+    pub discover: Vec<Discover>,
+    /// Answers that would leave fewer endpoints than this are not believed at once.
+    pub minimum_healthy: u32,
+    /// Near endpoints before far ones; none: all are alike.
+    pub locality: Option<Locality>,
+    /// What comes and goes too often; none: that is not looked at.
+    pub damping: Option<Damping>,
     /// How long a new endpoint takes to get all of its share; zero: it has it at once.
     pub slow_start: Duration,
     /// The most requests that each endpoint has at a time, of all shards together.
@@ -263,6 +291,13 @@ pub struct Endpoint {
     pub url: Url,
     /// Its share among the upstream's endpoints.
     pub weight: u32,
+    /// What else is known of it.
+    pub traits: Traits,
+    /// Who has named it, for people: [`crate::config::DiscoverSource::describe`], with the datacenter where there are several; none: the
+    /// file.
+    pub source: Option<String>,
+    /// Whether it is kept although nobody says any more that it is there.
+    pub is_stale: bool,
 }
 
 /// `deadlines = { .. }` of an upstream.
@@ -337,6 +372,8 @@ pub struct Model {
     pub version: Option<String>,
     /// Other names for it.
     pub aliases: Vec<String>,
+    /// Whether each version that its endpoints have is a model of its own.
+    pub has_found_versions: bool,
     /// The upstream's name: exists in the file.
     pub upstream: String,
     /// What the upstream is asked for.

@@ -19,6 +19,7 @@ use crate::snapshot::describe::describe as describe_policy;
 use crate::snapshot::fallback::Chain;
 use crate::snapshot::fallback::chains;
 use crate::snapshot::list_of;
+use crate::snapshot::merge::merged;
 use crate::snapshot::policy::Builder;
 use crate::snapshot::policy::Names;
 use crate::snapshot::resilience;
@@ -37,6 +38,8 @@ use std::sync::Arc;
 pub struct World {
     /// Hosts' addresses; a host that is not here has none.
     pub addresses: HashMap<String, Vec<IpAddr>>,
+    /// What `discover` has found, by upstream: each once, in an order that is always the same.
+    pub found: HashMap<String, Vec<config::Endpoint>>,
     /// Every secret that the file speaks of, trimmed.
     pub secrets: HashMap<config::SecretPlace, Secret>,
     /// The roots that upstreams without a `ca` are trusted by.
@@ -67,6 +70,7 @@ pub fn build(
     ledger: &mut Ledger,
     number: u64,
 ) -> Result<Snapshot, Vec<Error>> {
+    let file = &merged(file, &world.found);
     let mut errors = Vec::new();
     let route = table(file, |_| true).unwrap_or_else(|clashes| {
         errors.extend(clashes);
@@ -119,6 +123,7 @@ pub fn build(
         upstreams,
         endpoints,
         route,
+        node: file.node.clone(),
         listen: listen(file),
         admin_address: file.admin.address,
         access_log: file.access_log.as_ref().map(|log| log.path.clone()),

@@ -16,12 +16,13 @@ pub(super) fn of_tenants(
     let of_tenant = |tenant: &config::Tenant| {
         let mut fields = Vec::new();
         for (named, source) in &tenant.upstream_keys {
-            let mut upstreams = (0..).map(UpstreamId).zip(&file.upstreams);
-            let Some((id, upstream)) = upstreams.find(|(_, u)| u.name == named.name) else {
-                continue;
-            };
-            let field = credential(file, source, upstream.dialect, world, errors);
-            fields.extend(field.map(|field| (id, field)));
+            let upstreams = (0..).map(UpstreamId).zip(&file.upstreams);
+            let mut upstreams = upstreams.filter(|(_, u)| u.base == named.name).peekable();
+            let Some((_, first)) = upstreams.peek() else { continue };
+            let field = credential(file, source, first.dialect, world, errors);
+            let Some(field) = field else { continue };
+            // Parts of an upstream are asked as all of it is.
+            fields.extend(upstreams.map(|(id, _)| (id, field.clone())));
         }
         fields.sort_by_key(|(id, _)| *id);
         fields.into()

@@ -12,6 +12,7 @@ mod fallback;
 mod issuers;
 mod keys;
 mod ledger;
+mod merge;
 mod networks;
 mod outline;
 mod parameters;
@@ -61,6 +62,7 @@ pub use ledger::LANES_MAX;
 pub use ledger::Ledger;
 pub use ledger::QUOTAS_MAX;
 pub use ledger::SLOTS_MAX;
+pub use merge::merged;
 pub use networks::Networks;
 pub use outline::Outline;
 pub use outline::outline;
@@ -93,6 +95,8 @@ pub struct Snapshot {
     pub endpoints: Vec<Endpoint>,
     /// Names to models.
     pub route: route::Table,
+    /// Where this gateway is.
+    pub node: config::Node,
     /// How clients are received.
     pub listen: Listen,
     /// Where operators come in. Taken up at the start of the process only.
@@ -240,8 +244,12 @@ impl Model {
 /// Who serves models.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
-    /// As in the file; also a metric label.
+    /// As in the file, or with `/MODEL` and `@VERSION` behind it where it is a part of that; also a metric label.
     pub name: String,
+    /// The upstream of the file that it is, or is a part of.
+    pub base: String,
+    /// Near endpoints before far ones; none: all are alike.
+    pub locality: Option<config::Locality>,
     /// What it speaks.
     pub dialect: Dialect,
     /// What its answers to chat requests come in.
@@ -250,7 +258,7 @@ pub struct Upstream {
     pub continues: bool,
     /// Whether its streams can be resumed with `Last-Event-ID`.
     pub is_resumable: bool,
-    /// Where it is: at least one.
+    /// Where it is: none where nobody names one.
     pub endpoints: Vec<EndpointId>,
     /// Where those stand in line that wait for a place at one of them.
     pub group: GroupId,
@@ -318,6 +326,12 @@ pub struct Endpoint {
     pub path_prefix: String,
     /// Where the url is `https`.
     pub tls: Option<Tls>,
+    /// What else is known of it.
+    pub traits: config::Traits,
+    /// Who has named it, for people; none: the file.
+    pub source: Option<String>,
+    /// Whether it is kept although nobody says any more that it is there.
+    pub is_stale: bool,
 }
 
 /// How to speak TLS to an endpoint.

@@ -2,6 +2,7 @@
 
 use crate::admission::jwt;
 use crate::config::LogPath;
+use crate::config::Traits;
 use crate::snapshot::Model;
 use crate::snapshot::Settings;
 use crate::snapshot::Snapshot;
@@ -82,6 +83,15 @@ pub struct EndpointOutline {
     pub slot: u32,
     /// Where its name leads; empty: not known.
     pub addresses: Vec<String>,
+    /// Who has named it; none: the file.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// Whether it is kept although nobody says any more that it is there.
+    #[serde(default)]
+    pub is_stale: bool,
+    /// `region`, `zone`, `model`, `version` and so on.
+    #[serde(default)]
+    pub traits: BTreeMap<String, String>,
 }
 
 /// A model.
@@ -194,10 +204,28 @@ fn upstream(snapshot: &Snapshot, upstream: &Upstream) -> UpstreamOutline {
                     weight: *weight,
                     slot: endpoint.slot.0,
                     addresses: endpoint.addresses.iter().map(ToString::to_string).collect(),
+                    source: endpoint.source.clone(),
+                    is_stale: endpoint.is_stale,
+                    traits: traits(&endpoint.traits),
                 }
             })
             .collect(),
     }
+}
+
+/// What is known of an endpoint, as the file would say it.
+fn traits(traits: &Traits) -> BTreeMap<String, String> {
+    let texts = [
+        ("region", &traits.region),
+        ("zone", &traits.zone),
+        ("model", &traits.model),
+        ("version", &traits.version),
+    ];
+    let numbers = [("capacity", traits.capacity), ("headroom", traits.headroom)];
+    let texts = texts.into_iter().filter_map(|(key, text)| Some((key, text.clone()?)));
+    let numbers = numbers.into_iter().filter_map(|(key, number)| Some((key, number?.to_string())));
+    let drain = traits.is_draining.then(|| ("drain", true.to_string()));
+    texts.chain(numbers).chain(drain).map(|(key, text)| (key.to_owned(), text)).collect()
 }
 
 fn model(snapshot: &Snapshot, model: &Model) -> ModelOutline {

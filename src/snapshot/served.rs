@@ -99,10 +99,15 @@ fn upstream(
 ) -> Upstream {
     let strategy = resilience::strategy(upstream.balance);
     let is_weighted = strategy.is_weighted();
-    let weights =
-        upstream.endpoints.iter().map(|endpoint| if is_weighted { endpoint.weight } else { 1 });
+    let weights = upstream.endpoints.iter().map(|endpoint| match endpoint.traits.is_draining {
+        true => 0,
+        false if is_weighted => endpoint.weight,
+        false => 1,
+    });
     Upstream {
         name: upstream.name.clone(),
+        base: upstream.base.clone(),
+        locality: upstream.locality.clone(),
         dialect: match upstream.dialect {
             config::Dialect::OpenAi => Dialect::OpenAi,
             config::Dialect::Anthropic => Dialect::Anthropic,
@@ -153,11 +158,14 @@ fn endpoint(
     };
     Endpoint {
         upstream: id,
-        slot: ledger.slot(&upstream.name, &url.text, trust.map(|(number, _)| *number)),
+        slot: ledger.slot(&upstream.base, &url.text, trust.map(|(number, _)| *number)),
         url: url.text.clone(),
         addresses,
         host: url.authority.clone(),
         path_prefix: url.path_prefix.clone(),
+        traits: endpoint.traits.clone(),
+        source: endpoint.source.clone(),
+        is_stale: endpoint.is_stale,
         tls: trust.and_then(|(_, config)| {
             let server_name = ServerName::try_from(url.host.clone()).ok()?;
             Some(Tls { config: Arc::clone(config), server_name })

@@ -17,6 +17,7 @@ use ringway::units::KeyId;
 use ringway::units::TenantId;
 use ringway::units::UpstreamId;
 use rustls::RootCertStore;
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -81,6 +82,7 @@ fn world(file: &config::File, text: &str) -> World {
     let hosts = file.upstreams.iter().flat_map(|u| &u.endpoints).map(|e| e.url.host.clone());
     let addresses = hosts.map(|host| (host, vec!["192.0.2.1".parse().unwrap()]));
     World {
+        found: HashMap::default(),
         addresses: addresses.filter(|_| !text.contains("# no addresses")).collect(),
         secrets: file
             .secrets()

@@ -1,6 +1,7 @@
 //! From the tree of a TOML text to a [`File`].
 
 mod balance;
+mod discover;
 mod health;
 mod jwt;
 mod level;
@@ -9,6 +10,7 @@ mod listen;
 mod log;
 mod model;
 mod retry;
+mod route;
 mod secret;
 mod streams;
 mod tenant;
@@ -42,8 +44,11 @@ pub(crate) fn file(text: &str, name: &str) -> (File, Vec<Error>) {
         listen: listen::listen(None, &folder, &mut errors),
         admin: listen::admin(None, &mut errors),
         access_log: None,
+        node: discover::node(None, &mut errors),
+        registries: Vec::new(),
         upstreams: Vec::new(),
         models: Vec::new(),
+        routes: Vec::new(),
         keys: None,
         jwt: Vec::new(),
         signature_window: jwt::window(None, &mut errors),
@@ -59,8 +64,11 @@ pub(crate) fn file(text: &str, name: &str) -> (File, Vec<Error>) {
         "listen",
         "admin",
         "access_log",
+        "node",
+        "registry",
         "upstream",
         "model",
+        "route",
         "keys",
         "jwt",
         "signature",
@@ -70,6 +78,10 @@ pub(crate) fn file(text: &str, name: &str) -> (File, Vec<Error>) {
     file.listen = listen::listen(top.table("listen", &mut errors), &folder, &mut errors);
     file.admin = listen::admin(top.table("admin", &mut errors), &mut errors);
     file.access_log = log::access_log(top.table("access_log", &mut errors), &folder, &mut errors);
+    file.node = discover::node(top.table("node", &mut errors), &mut errors);
+    for section in top.tables("registry", "[[registry]]", &mut errors) {
+        file.registries.extend(discover::registry(&section, &folder, &mut errors));
+    }
     for section in top.tables("upstream", "[[upstream]]", &mut errors) {
         file.upstreams.push(upstream::upstream(&section, &folder, &mut errors));
     }
@@ -79,6 +91,8 @@ pub(crate) fn file(text: &str, name: &str) -> (File, Vec<Error>) {
         let heartbeat = file.listen.heartbeat;
         file.models.push(model::model(&section, &upstreams, heartbeat, &folder, &mut errors));
     }
+    let routes = top.tables("route", "[[route]]", &mut errors);
+    file.routes = routes.iter().map(|section| route::route(section, &mut errors)).collect();
     file.keys = tenant::keys_path(top.table("keys", &mut errors), &folder, &mut errors);
     let jwt = top.tables("jwt", "[[jwt]]", &mut errors);
     file.jwt = jwt.iter().map(|section| jwt::jwt(section, &folder, &mut errors)).collect();
@@ -87,6 +101,7 @@ pub(crate) fn file(text: &str, name: &str) -> (File, Vec<Error>) {
     file.tenants =
         tenants.iter().map(|section| tenant::tenant(section, &folder, &mut errors)).collect();
     listen::default_identity(top.table("listen", &mut quiet), &mut file);
+    discover::check(&file, &mut errors);
     check::whole(&file, &mut errors);
     access::whole(&file, &mut errors);
     (file, errors.list)

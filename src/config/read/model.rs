@@ -43,6 +43,7 @@ pub(super) fn model(
         "name",
         "version",
         "aliases",
+        "versions",
         "upstream",
         "upstream_model",
         "deadlines",
@@ -97,6 +98,7 @@ pub(super) fn model(
         parameters: limits::parameters(section, errors),
         place: section.place.clone(),
         version: version.map(|version| version.value),
+        has_found_versions: versions(section, errors),
         aliases: aliases.into_iter().map(|alias| alias.value).collect(),
         upstream: upstream.map_or_else(String::new, |upstream| upstream.value),
         upstream_model: upstream_model.map_or_else(|| name.clone(), |model| model.value),
@@ -108,6 +110,21 @@ pub(super) fn model(
         streams: streams::streams(section, heartbeat, errors),
         name,
     }
+}
+
+/// `versions`: only one thing can be said of them.
+fn versions(section: &Section<'_>, errors: &mut Errors<'_>) -> bool {
+    let Some(found) = section.string("versions", errors) else {
+        return false;
+    };
+    if found.value != "discovered" {
+        let text =
+            "write versions = \"discovered\", or a [[model]] with version = \"...\" for each";
+        errors.add(&found.place, text);
+    } else if section.has("version") {
+        errors.add(&found.place, "this is one version already: leave out version, or versions");
+    }
+    found.value == "discovered"
 }
 
 /// A name, or a version: between the two is an `@`, so neither has one.

@@ -9,6 +9,7 @@ use crate::config::file::Endpoint;
 use crate::config::file::Pool;
 use crate::config::file::Upstream;
 use crate::config::read::balance;
+use crate::config::read::discover;
 use crate::config::read::health;
 use crate::config::read::health::not_longer;
 use crate::config::read::secret;
@@ -43,10 +44,6 @@ const POOL_DEFAULT: Pool = Pool {
 const CONNECTIONS_MAX: u32 = 100_000;
 
 const UPSTREAM_ELSEWHERE: &[Elsewhere] = &[
-    (
-        "discover",
-        "not supported by this version: write endpoints = [{ url = \"https://HOST\" }] instead",
-    ),
     ("middleware", "has no place here: write it into [listen], [[tenant]] or [[model]]"),
     ("retry", OF_MODELS),
     ("fallback", OF_MODELS),
@@ -74,6 +71,10 @@ pub(super) fn upstream(section: &Section<'_>, folder: &Path, errors: &mut Errors
         "balance",
         "hash",
         "endpoints",
+        "discover",
+        "minimum_healthy",
+        "locality",
+        "damping",
         "slow_start_ms",
         "max_in_flight",
         "queue",
@@ -96,6 +97,7 @@ pub(super) fn upstream(section: &Section<'_>, folder: &Path, errors: &mut Errors
     let (balance, hash) = balance::balance(section, errors);
     Upstream {
         place: section.place.clone(),
+        base: name.as_ref().map_or_else(String::new, |name| name.value.clone()),
         name: name.map_or_else(String::new, |name| name.value),
         dialect,
         format: streams::format(section, dialect, errors),
@@ -105,6 +107,10 @@ pub(super) fn upstream(section: &Section<'_>, folder: &Path, errors: &mut Errors
         balance,
         hash,
         endpoints: endpoints(section, errors),
+        discover: discover::discover(section, folder, errors),
+        minimum_healthy: section.count("minimum_healthy", 0..=4096, errors).unwrap_or(1),
+        locality: discover::locality(section, errors),
+        damping: discover::damping(section, errors),
         slow_start: section.millis_or_zero("slow_start_ms", errors).unwrap_or_default(),
         max_in_flight: section.count("max_in_flight", 1..=CONNECTIONS_MAX, errors),
         queue: balance::queue(section.table("queue", errors), errors),
@@ -135,7 +141,9 @@ fn endpoints(section: &Section<'_>, errors: &mut Errors<'_>) -> Vec<Endpoint> {
     let before = errors.list.len();
     let mut endpoints = Vec::new();
     for table in section.tables("endpoints", EXAMPLE, errors) {
-        table.refuse_unknown(&["url", "weight"], &[], errors);
+        let known: Vec<&str> = ["url", "weight"].into_iter().chain(discover::TRAITS).collect();
+        table.refuse_unknown(&known, &[], errors);
+        let traits = discover::traits(&table, errors);
         let weight = table.number("weight", &(0..=1000), errors).unwrap_or(1);
         let Some(text) = table.required("url", errors) else {
             continue;
@@ -145,6 +153,9 @@ fn endpoints(section: &Section<'_>, errors: &mut Errors<'_>) -> Vec<Endpoint> {
                 place: table.place.clone(),
                 url,
                 weight: u32::try_from(weight).unwrap_or(1),
+                traits,
+                source: None,
+                is_stale: false,
             }),
             Err(why) => errors.add(&text.place, why),
         }

@@ -141,7 +141,8 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
         }
         let ring = upstream.hash.as_ref().map(|hash| &hash.ring);
         let dice = self.own.dice.roll();
-        let first = self.endpoint(0).slot;
+        let first = *upstream.endpoints.first()?;
+        let first = self.wish.world.snapshot.endpoint(first).slot;
         let turn = self.own.turn(first);
         let chosen = turn.choose(upstream.strategy, views, ring, self.wish.key, dice);
         if let Some(index) = chosen {
