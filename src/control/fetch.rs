@@ -125,7 +125,8 @@ async fn ask(uri: &Uri, tls: Option<Arc<ClientConfig>>) -> Result<Response<Incom
     exchange(uri, stream.map_err(|why| format!("TLS: {why}"))?).await
 }
 
-async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
+/// A connection to the first address of a host that takes one.
+pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
     let addresses = resolve::look_up(host).await?;
     let mut trouble = "the name has no address".to_owned();
     for address in addresses {

@@ -4,6 +4,7 @@
 
 mod admin;
 pub mod check;
+mod discover;
 mod endpoints;
 mod fetch;
 pub mod file;
