@@ -126,7 +126,7 @@ pub struct Discover {
 pub enum Source {
     /// `consul = "NAME"`: the healthy instances of a service.
     Consul {
-        /// A registry of the file that is a Consul; none: the agent of this host.
+        /// A registry of the file that is a Consul; none: the only one there is, or else the agent of this host.
         registry: Option<Named>,
         /// The service.
         service: String,
@@ -137,7 +137,7 @@ pub enum Source {
     },
     /// `etcd = "PREFIX"`: the values of the keys below.
     Etcd {
-        /// A registry of the file that is an etcd; none: that of this host.
+        /// A registry of the file that is an etcd; none: the only one there is, or else that of this host.
         registry: Option<Named>,
         /// What the keys begin with.
         prefix: String,

@@ -332,8 +332,14 @@ pub(super) fn check(file: &File, errors: &mut Errors<'_>) {
             Source::Etcd { registry, .. } => ("etcd", registry),
             _ => continue,
         };
-        if let Some(named) = registry {
-            exists(&file.registries, wanted, named, errors);
+        let of_kind = file.registries.iter().filter(|registry| registry.kind.label() == wanted);
+        match registry {
+            Some(named) => exists(&file.registries, wanted, named, errors),
+            None if of_kind.count() > 1 => {
+                let text = format!("several registries are a {wanted}: write registry = \"...\"");
+                errors.add(&entry.place, text);
+            }
+            None => {}
         }
     }
     for register in &file.node.register {

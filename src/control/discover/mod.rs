@@ -2,6 +2,7 @@
 
 pub(super) mod board;
 pub(super) mod http;
+pub(super) mod overlay;
 pub(super) mod tell;
 
 use std::sync::Arc;
