@@ -88,6 +88,8 @@ pub enum Standing {
     CredentialBad,
     /// It has as much in flight as it may.
     Full,
+    /// Nearer ones have room.
+    Far,
 }
 
 impl Standing {
@@ -104,6 +106,7 @@ impl Standing {
         Self::Paused,
         Self::CredentialBad,
         Self::Full,
+        Self::Far,
     ];
 
     /// Its name in metrics and on the admin pages: snake case, never changed once published.
@@ -121,6 +124,7 @@ impl Standing {
             Self::Paused => "paused",
             Self::CredentialBad => "credential_bad",
             Self::Full => "full",
+            Self::Far => "far",
         }
     }
 
@@ -141,6 +145,7 @@ impl Standing {
             Self::Paused => "It has asked with Retry-After to be left alone for a while.",
             Self::CredentialBad => "It has refused the gateway's own credential.",
             Self::Full => "It has as many requests in flight as max_in_flight allows.",
+            Self::Far => "It is farther away than others that have room for the request.",
         }
     }
 
@@ -156,7 +161,7 @@ impl Standing {
             Self::Unhealthy => Some(4),
             // It can answer nothing but a refusal.
             Self::CredentialBad => Some(5),
-            Self::Tried | Self::NoAddress | Self::Weightless | Self::Full => None,
+            Self::Tried | Self::NoAddress | Self::Weightless | Self::Full | Self::Far => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod choose;
 pub mod hash;
 pub mod load;
+pub mod locality;
 pub mod verdict;
 pub mod breaker;
 pub mod outlier;

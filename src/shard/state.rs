@@ -15,6 +15,7 @@ use crate::balance::budget::Budget;
 use crate::balance::choose::Turn;
 use crate::balance::choose::View;
 use crate::balance::load::PeakEwma;
+use crate::balance::locality::Order;
 use crate::record::RequestId;
 use crate::relay::replay::StreamId;
 use crate::shard::World;
@@ -56,6 +57,10 @@ pub(super) struct Own {
     pub(super) berths: HashMap<StreamId, Rc<Berth>>,
     /// Room for what is known of endpoints while one is chosen.
     pub(super) views: Vec<View>,
+    /// In which order tiers are asked at each upstream that has some, as with `turns`.
+    nearness: Vec<Nearness>,
+    /// Room for latencies while tiers are put in order.
+    pub(super) measured: Vec<(u8, u32)>,
     /// How long endpoints take to begin their answers, by slot.
     latencies: Vec<PeakEwma>,
     /// What other shards have in flight, by slot.
@@ -97,6 +102,8 @@ impl State {
             given_back: 0,
             berths: HashMap::new(),
             views: Vec::new(),
+            nearness: Vec::new(),
+            measured: Vec::new(),
             latencies: Vec::new(),
             others: Vec::new(),
             budgets: Vec::new(),
@@ -121,6 +128,11 @@ impl Own {
     /// Whose turn it is at the upstream that has its first endpoint in this slot.
     pub(super) fn turn(&mut self, first: SlotId) -> &mut Turn {
         at(&mut self.turns, first.index())
+    }
+
+    /// In which order tiers are asked at the upstream that has its first endpoint in this slot.
+    pub(super) fn nearness(&mut self, first: SlotId) -> &mut Nearness {
+        at(&mut self.nearness, first.index())
     }
 
     /// How long an endpoint takes to begin its answers.
@@ -168,6 +180,16 @@ fn at<T: Default>(list: &mut Vec<T>, index: usize) -> &mut T {
 pub(super) struct Others {
     pub(super) count: u32,
     /// Nanoseconds of the clock until which that is taken to be so.
+    pub(super) good_until: u64,
+}
+
+/// In which order the tiers of an upstream are asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Nearness {
+    pub(super) order: Order,
+    /// The number of the snapshot whose tiers they are.
+    pub(super) of: u64,
+    /// Nanoseconds of the clock until which that is taken to be the order.
     pub(super) good_until: u64,
 }
 

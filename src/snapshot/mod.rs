@@ -21,6 +21,7 @@ mod resilience;
 mod secret;
 mod served;
 mod streams;
+mod tiers;
 mod tls;
 mod warnings;
 
@@ -30,6 +31,7 @@ use crate::balance::breaker;
 use crate::balance::choose::Strategy;
 use crate::balance::deadline::Adaptive;
 use crate::balance::hedge;
+use crate::balance::locality::Tiers;
 use crate::balance::outlier;
 use crate::balance::retry;
 use crate::config;
@@ -250,6 +252,8 @@ pub struct Upstream {
     pub base: String,
     /// Near endpoints before far ones; none: all are alike.
     pub locality: Option<config::Locality>,
+    /// How near each endpoint is: there if and only if `locality` is.
+    pub tiers: Option<Tiers>,
     /// What it speaks.
     pub dialect: Dialect,
     /// What its answers to chat requests come in.

@@ -14,6 +14,7 @@ use crate::snapshot::build::id;
 use crate::snapshot::ledger::Group;
 use crate::snapshot::resilience;
 use crate::snapshot::streams;
+use crate::snapshot::tiers::tiers;
 use crate::units::EndpointId;
 use crate::units::GroupId;
 use crate::units::UpstreamId;
@@ -47,7 +48,7 @@ pub(super) fn served(
             max_in_flight: upstream.max_in_flight,
             connections_max: upstream.pool.connections_max,
         });
-        upstreams.push(self::upstream(upstream, credential, before, group));
+        upstreams.push(self::upstream(upstream, &file.node, credential, before, group));
     }
     ledger.keep_groups(&upstreams.iter().map(|upstream: &Upstream| upstream.group).collect());
     let used: Vec<u64> = trusts.iter().flatten().map(|(number, _)| *number).collect();
@@ -93,6 +94,7 @@ pub(super) fn trust(
 
 fn upstream(
     upstream: &config::Upstream,
+    node: &config::Node,
     credential: Option<Secret>,
     endpoints_before: usize,
     group: GroupId,
@@ -108,6 +110,7 @@ fn upstream(
         name: upstream.name.clone(),
         base: upstream.base.clone(),
         locality: upstream.locality.clone(),
+        tiers: tiers(upstream, node),
         dialect: match upstream.dialect {
             config::Dialect::OpenAi => Dialect::OpenAi,
             config::Dialect::Anthropic => Dialect::Anthropic,

@@ -274,8 +274,12 @@ fn the_least_bad_is_the_least_bad() {
         &[Standing::Unhealthy],
         &[Standing::CredentialBad],
     ];
-    let never = [Standing::Tried, Standing::NoAddress, Standing::Weightless, Standing::Full];
-    assert_eq!(order.iter().map(|same| same.len()).sum::<usize>() + never.len() + 1, 11);
+    let never =
+        [Standing::Tried, Standing::NoAddress, Standing::Weightless, Standing::Full, Standing::Far];
+    assert_eq!(
+        order.iter().map(|same| same.len()).sum::<usize>() + never.len() + 1,
+        Standing::ALL.len()
+    );
     let at = |standing, load| View { standing, ..view(100, load) };
     for (place, &better) in order.iter().enumerate() {
         for &good in better {

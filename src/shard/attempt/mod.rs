@@ -4,6 +4,7 @@ mod full;
 mod go_on;
 mod hedge;
 mod link;
+mod near;
 mod next;
 mod once;
 mod onward;

@@ -5,9 +5,12 @@ use crate::balance::choose::Standing;
 use crate::balance::choose::Strategy;
 use crate::balance::choose::View;
 use crate::balance::load;
+use crate::balance::locality::Reach;
+use crate::balance::locality::Tiers;
 use crate::ring::clock;
 use crate::shard::Shard;
 use crate::shard::World;
+use crate::shard::attempt::near;
 use crate::shard::attempt::seat::Seat;
 use crate::shard::state::Own;
 use crate::snapshot::AllDown;
@@ -68,7 +71,7 @@ pub(super) fn pick<'s, 'w>(
     let now = clock::recent();
     shard.state.with(|own| {
         let mut views = std::mem::take(&mut own.views);
-        let picked = Picking { shard, wish, own, now }.pick(&mut views, tried);
+        let picked = Picking { shard, wish, own, now, reach: Reach::ALL }.pick(&mut views, tried);
         own.views = views;
         picked
     })
@@ -79,7 +82,7 @@ pub(super) fn has_untried(shard: &Shard, wish: Wish<'_>, tried: Tried) -> bool {
     let now = clock::recent();
     shard.state.with(|own| {
         let mut views = std::mem::take(&mut own.views);
-        Picking { shard, wish, own, now }.look(&mut views, tried);
+        Picking { shard, wish, own, now, reach: Reach::ALL }.look(&mut views, tried);
         let is_good = |view: &View| matches!(view.standing, Standing::Usable | Standing::Due);
         let has = views.iter().any(is_good);
         own.views = views;
@@ -95,6 +98,8 @@ struct Picking<'p, 's, 'w> {
     wish: Wish<'w>,
     own: &'p mut Own,
     now: Moment,
+    /// How far the request may look, where endpoints have tiers.
+    reach: Reach,
 }
 
 impl<'s, 'w> Picking<'_, 's, 'w> {
@@ -127,13 +132,16 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
             if let Some(view) = views.get_mut(index) {
                 view.standing = Standing::Full;
             }
+            self.narrow(views);
         }
     }
 
     /// The index of the endpoint to ask, and whether that is to find out if it is well again.
     fn choose(&mut self, views: &[View]) -> Option<(usize, bool)> {
         let upstream = self.upstream();
-        let due = views.iter().position(|view| view.standing == Standing::Due);
+        let due = (0..views.len()).find(|index| {
+            views[*index].standing == Standing::Due && self.is_in_reach(upstream, *index)
+        });
         if let Some(index) = due
             && self.shard.health.claim_probe(self.endpoint(index).slot, self.now)
         {
@@ -160,7 +168,7 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
 
     fn sit_down(&self, index: usize, is_probe: bool) -> Option<Seat<'s>> {
         let (upstream, slot) = (self.upstream(), self.endpoint(index).slot);
-        let max = upstream.max_in_flight;
+        let max = places(upstream, index);
         // Of one that is resorted to this was not looked at before.
         let is_full = self.own.pool.is_full(slot, World::pool_limits(upstream));
         if is_full || max.is_some_and(|max| !self.shard.health.claim_place(slot, max)) {
@@ -185,13 +193,25 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
             let view = self.view(upstream, index, tried);
             views.push(view);
         }
+        self.narrow(views);
+    }
+
+    /// Leaves near ones usable, where endpoints have tiers.
+    fn narrow(&mut self, views: &mut [View]) {
+        if self.upstream().tiers.is_some() {
+            self.reach = near::narrow(self.shard, self.wish, self.own, views, self.now);
+        }
+    }
+
+    fn is_in_reach(&self, upstream: &Upstream, index: usize) -> bool {
+        upstream.tiers.as_ref().is_none_or(|tiers| self.reach.has(tiers, index))
     }
 
     fn view(&mut self, upstream: &Upstream, index: usize, tried: Tried) -> View {
         let endpoint = self.endpoint(index);
         let weight = upstream.weights.get(index).copied().unwrap_or(0) * WEIGHT_UNIT;
         let load = self.load(upstream, endpoint);
-        let standing = self.standing(upstream, endpoint, weight, tried.has(index));
+        let standing = self.standing(upstream, (index, endpoint), weight, tried.has(index));
         let weight = if upstream.slow_start.is_zero() {
             weight
         } else {
@@ -207,9 +227,9 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
 
     /// Requests that the endpoint serves: this shard's as of now, the others' as of a moment ago.
     fn load(&mut self, upstream: &Upstream, endpoint: &Endpoint) -> u32 {
-        let is_needed =
-            !matches!(upstream.strategy, Strategy::RoundRobin | Strategy::WeightedRoundRobin);
-        if !is_needed {
+        let is_in_turn =
+            matches!(upstream.strategy, Strategy::RoundRobin | Strategy::WeightedRoundRobin);
+        if is_in_turn && !upstream.tiers.as_ref().is_some_and(Tiers::has_capacity) {
             return 0;
         }
         let (health, id, slot) = (&self.shard.health, self.shard.id, endpoint.slot);
@@ -229,7 +249,7 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
     fn standing(
         &self,
         upstream: &Upstream,
-        endpoint: &Endpoint,
+        (index, endpoint): (usize, &Endpoint),
         weight: u32,
         is_tried: bool,
     ) -> Standing {
@@ -246,12 +266,22 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
         }
         // Nobody can find out how one is that has no place.
         let is_wanted = matches!(standing, Standing::Usable | Standing::Due);
-        if is_wanted && self.is_full(upstream, slot) { Standing::Full } else { standing }
+        if is_wanted && self.is_full(upstream, index, slot) { Standing::Full } else { standing }
     }
 
     /// Whether the endpoint has no place left, or this shard no connection to it.
-    fn is_full(&self, upstream: &Upstream, slot: SlotId) -> bool {
-        upstream.max_in_flight.is_some_and(|max| self.shard.health.places(slot) >= max)
+    fn is_full(&self, upstream: &Upstream, index: usize, slot: SlotId) -> bool {
+        places(upstream, index).is_some_and(|max| self.shard.health.places(slot) >= max)
             || self.own.pool.is_full(slot, World::pool_limits(upstream))
+    }
+}
+
+/// How many requests an endpoint may have at a time, of all shards together; none: any number. Those in another zone have room
+/// for no more of ours than they say.
+fn places(upstream: &Upstream, index: usize) -> Option<u32> {
+    let headroom = upstream.tiers.as_ref().and_then(|tiers| tiers.headroom(index));
+    match (upstream.max_in_flight, headroom) {
+        (Some(max), Some(headroom)) => Some(max.min(headroom)),
+        (max, headroom) => max.or(headroom),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::balance::backoff::Backoff;
 use crate::balance::hedge::After;
+use crate::config::Others;
 use crate::config::show_hundredths;
 use crate::snapshot::AllDown;
 use crate::snapshot::HashBy;
@@ -15,11 +16,12 @@ use std::time::Duration;
 type Pair = (&'static str, String);
 
 /// How an upstream's endpoints are chosen, and when they are left alone.
-pub(in crate::snapshot) fn of_upstream(upstream: &Upstream) -> [Pair; 13] {
+pub(in crate::snapshot) fn of_upstream(upstream: &Upstream) -> [Pair; 14] {
     let pool = &upstream.pool;
     [
         ("balance", upstream.strategy.label().to_owned()),
         ("hash", hash(upstream)),
+        ("locality", locality(upstream)),
         ("slow_start_ms", millis(upstream.slow_start)),
         ("max_in_flight", any_number(upstream.max_in_flight)),
         (
@@ -85,6 +87,17 @@ fn hash(upstream: &Upstream) -> String {
             HashBy::Prompt { bytes } => format!("prompt, {bytes} bytes"),
         };
         format!("by {by}; load factor {}", show_hundredths(hash.load_factor_percent))
+    })
+}
+
+fn locality(upstream: &Upstream) -> String {
+    upstream.locality.as_ref().map_or_else(off, |locality| {
+        let others = match &locality.others {
+            Others::Smart => "others by latency".to_owned(),
+            Others::Fixed(order) if order.is_empty() => "all others alike".to_owned(),
+            Others::Fixed(order) => format!("others: {}, then the rest", order.join(", ")),
+        };
+        format!("near ones first; {others}; help from {}% on", locality.spill_percent)
     })
 }
 
