@@ -291,7 +291,14 @@ impl Reach {
     #[inline]
     #[must_use]
     pub fn has(self, tiers: &Tiers, endpoint: usize) -> bool {
-        tiers.seats.get(endpoint).is_none_or(|seat| self.0 & bit(seat.tier) != 0)
+        tiers.seats.get(endpoint).is_none_or(|seat| self.has_tier(seat.tier))
+    }
+
+    /// Whether a tier is one of them.
+    #[inline]
+    #[must_use]
+    pub const fn has_tier(self, tier: u8) -> bool {
+        self.0 & bit(tier) != 0
     }
 }
 

@@ -5,6 +5,7 @@ mod candidates;
 mod flow;
 mod head;
 mod late;
+mod near;
 mod onward;
 mod relay;
 mod shown;

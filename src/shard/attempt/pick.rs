@@ -168,7 +168,7 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
 
     fn sit_down(&self, index: usize, is_probe: bool) -> Option<Seat<'s>> {
         let (upstream, slot) = (self.upstream(), self.endpoint(index).slot);
-        let max = places(upstream, index);
+        let max = upstream.places_max(index);
         // Of one that is resorted to this was not looked at before.
         let is_full = self.own.pool.is_full(slot, World::pool_limits(upstream));
         if is_full || max.is_some_and(|max| !self.shard.health.claim_place(slot, max)) {
@@ -271,17 +271,7 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
 
     /// Whether the endpoint has no place left, or this shard no connection to it.
     fn is_full(&self, upstream: &Upstream, index: usize, slot: SlotId) -> bool {
-        places(upstream, index).is_some_and(|max| self.shard.health.places(slot) >= max)
+        upstream.places_max(index).is_some_and(|max| self.shard.health.places(slot) >= max)
             || self.own.pool.is_full(slot, World::pool_limits(upstream))
-    }
-}
-
-/// How many requests an endpoint may have at a time, of all shards together; none: any number. Those in another zone have room
-/// for no more of ours than they say.
-fn places(upstream: &Upstream, index: usize) -> Option<u32> {
-    let headroom = upstream.tiers.as_ref().and_then(|tiers| tiers.headroom(index));
-    match (upstream.max_in_flight, headroom) {
-        (Some(max), Some(headroom)) => Some(max.min(headroom)),
-        (max, headroom) => max.or(headroom),
     }
 }

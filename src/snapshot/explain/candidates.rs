@@ -20,6 +20,7 @@ use crate::snapshot::Model;
 use crate::snapshot::Snapshot;
 use crate::snapshot::Upstream;
 use crate::snapshot::explain::Asked;
+use crate::snapshot::explain::near::Nearness;
 use crate::snapshot::explain::shown::Choice;
 use crate::units::SlotId;
 use crate::wire::head::is_same_name;
@@ -66,6 +67,8 @@ pub(super) struct Candidates<'s> {
     endpoints: Vec<&'s Endpoint>,
     seen: Vec<Option<Seen>>,
     views: Vec<View>,
+    /// Which of them are near; none: all are alike.
+    nearness: Option<Nearness<'s>>,
     /// What leads it to one endpoint; none: nothing, or it is not known here.
     key: Option<u64>,
     has_fallback: bool,
@@ -100,11 +103,14 @@ impl<'s> Candidates<'s> {
         let seen: Vec<_> =
             endpoints.iter().map(|endpoint| look.0.map(|look| look(endpoint.slot))).collect();
         let weights = upstream.weights.iter().copied();
-        let views = endpoints.iter().zip(weights).zip(&seen);
-        let views = views
-            .map(|((endpoint, weight), seen)| view(upstream, endpoint, weight, *seen))
+        let views = endpoints.iter().zip(weights).zip(&seen).enumerate();
+        let mut views: Vec<View> = views
+            .map(|(index, ((endpoint, weight), seen))| {
+                view((upstream, index), endpoint, weight, *seen)
+            })
             .collect();
-        Self { upstream, endpoints, seen, views, key, has_fallback: false }
+        let nearness = Nearness::narrow(upstream, &seen, &mut views);
+        Self { upstream, endpoints, seen, views, nearness, key, has_fallback: false }
     }
 
     /// There is another model to ask, which comes before one that is not usable.
@@ -147,6 +153,7 @@ impl<'s> Candidates<'s> {
                 score: (view.weight > 0).then_some(score),
                 in_flight: seen.map(|seen| seen.in_flight),
                 attempt_deadline_ms: wait.map(|wait| wait.as_millis()),
+                tier: self.nearness.as_ref().map(|near| near.tier(index)),
                 is_first: first.is(index),
                 why: self.why(index, &first),
             }
@@ -155,7 +162,11 @@ impl<'s> Candidates<'s> {
     }
 
     fn first(&self) -> First {
-        if let Some(due) = self.views.iter().position(|view| view.standing == Standing::Due) {
+        let is_due = |index: &usize| {
+            let is_in_reach = self.nearness.as_ref().is_none_or(|near| near.is_in_reach(*index));
+            is_in_reach && self.views[*index].standing == Standing::Due
+        };
+        if let Some(due) = (0..self.views.len()).find(is_due) {
             return First::Probe(due);
         }
         if self.is_any_usable() {
@@ -208,12 +219,30 @@ impl<'s> Candidates<'s> {
             }
             _ => {}
         }
+        if let Some(near) = &self.nearness {
+            let places = self.seen[index].map_or(0, |seen| seen.places);
+            match standing {
+                Standing::Far => return near.why_far(index),
+                Standing::Full if near.is_full_of_others(index, places) => {
+                    return "It has as many requests of other zones as it takes.".to_owned();
+                }
+                _ => {}
+            }
+        }
         if standing != Standing::Usable {
             let left = self.seen[index].and_then(|seen| seen.left);
             let left = left
                 .map_or_else(String::new, |left| format!(" For another {} ms.", left.as_millis()));
             return format!("{}{left}", standing.explain());
         }
+        let why = self.why_usable(index, first);
+        match self.nearness.as_ref().and_then(Nearness::why_so_far) {
+            Some(so_far) => format!("{why} {so_far}"),
+            None => why.to_owned(),
+        }
+    }
+
+    fn why_usable(&self, index: usize, first: &First) -> &'static str {
         let is_best = matches!(first, First::Best(best) if *best == index);
         match (first, self.upstream.strategy, self.key) {
             (First::Probe(_), ..) => "Another one is tried first: is it well again?",
@@ -232,7 +261,6 @@ impl<'s> Candidates<'s> {
             _ if is_best => "It has the lowest score; of several that have, each in turn.",
             _ => "Another one has a lower score, or has its turn first.",
         }
-        .to_owned()
     }
 }
 
@@ -246,9 +274,14 @@ impl First {
 }
 
 /// What the balance looks at. Of what is not known, nothing is wrong.
-fn view(upstream: &Upstream, endpoint: &Endpoint, weight: u32, seen: Option<Seen>) -> View {
+fn view(
+    (upstream, index): (&Upstream, usize),
+    endpoint: &Endpoint,
+    weight: u32,
+    seen: Option<Seen>,
+) -> View {
     let weight = weight.saturating_mul(WEIGHT_UNIT);
-    let is_full = |seen: &Seen| upstream.max_in_flight.is_some_and(|max| seen.places >= max);
+    let is_full = |seen: &Seen| upstream.places_max(index).is_some_and(|max| seen.places >= max);
     let standing = match seen {
         _ if endpoint.addresses.is_empty() => Standing::NoAddress,
         _ if weight == 0 => Standing::Weightless,

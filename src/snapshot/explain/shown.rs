@@ -116,6 +116,9 @@ pub struct Choice {
     pub percent: u64,
     /// Where it is; empty: not known, so it is skipped.
     pub addresses: Vec<String>,
+    /// The place of its tier in the order in which they are asked, and where that is; none: there are no tiers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
     /// How it is now; `unknown` where no running gateway was asked.
     pub state: &'static str,
     /// What the balance sees in it: the lower, the sooner it is chosen. None: it has no weight.
@@ -189,6 +192,9 @@ impl fmt::Display for Choice {
         writeln!(out, "  endpoint    {} ({}%, {addresses})", self.url, self.percent)?;
         let mark = if self.is_first { "-> " } else { "" };
         write!(out, "              {mark}{}", self.state)?;
+        if let Some(tier) = &self.tier {
+            write!(out, ", tier {tier}")?;
+        }
         if let Some(score) = self.score {
             write!(out, ", score {score:.3}")?;
         }
