@@ -40,16 +40,6 @@ impl PeakEwma {
         (self.peak_us * self.kept(now)) as u32
     }
 
-    /// What it was when it was last observed, in microseconds, if that was less than `within` ago; 0: it was not.
-    #[must_use]
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "what is beyond the type is cut to its bounds"
-    )]
-    pub fn last(&self, within: Duration, now: Moment) -> u32 {
-        if now.since(self.at) < within { self.peak_us as u32 } else { 0 }
-    }
-
     /// Which part of the peak is left at `now`.
     fn kept(&self, now: Moment) -> f64 {
         (-now.since(self.at).div_duration_f64(DECAY)).exp()

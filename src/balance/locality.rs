@@ -385,7 +385,7 @@ fn choose(tiers: &Tiers, order: &Order, tallies: &[Tally; TIERS_MAX], dice: u64)
     let roomy = order.tiers(tiers).find(has_room);
     let chosen = roomy.or_else(|| order.tiers(tiers).find(|tier| tally(*tier).is_usable))?;
     let is_away = tiers.tiers.get(usize::from(chosen))?.near == Near::Other;
-    if !is_away || !order.has_unmeasured() || dice % EXPLORED_ONE_IN != 0 {
+    if !is_away || !order.has_unmeasured() || !dice.is_multiple_of(EXPLORED_ONE_IN) {
         return Some(chosen);
     }
     let is_explored = |tier: &u8| order.unmeasured & bit(*tier) != 0 && has_room(tier);

@@ -85,6 +85,7 @@ pub(super) fn seen(state: &State, slot: SlotId, now: Moment) -> Seen {
         in_flight: in_flight(&details),
         places: details.places,
         age: now.since(details.since),
+        pace: state.health().pace(slot, now),
         p50,
         p95: details.live.p95,
         p99,

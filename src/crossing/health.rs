@@ -162,6 +162,24 @@ impl Health {
         self.stripe(shard, slot).first_byte(after);
     }
 
+    /// An answer that is no stream began so long after its request: for [`Self::pace`], where that matters.
+    #[inline]
+    pub fn answered(&self, shard: ShardId, slot: SlotId, after: Duration, now: Moment) {
+        self.stripe(shard, slot).answered(after, now);
+    }
+
+    /// How long the endpoint usually takes to its first byte, on the whole node: the median of its streams, or, where there were
+    /// none, the mean of its other answers of the last half minute. Reads lines that all shards are writing to: for once a tick.
+    #[must_use]
+    pub fn pace(&self, slot: SlotId, now: Moment) -> Option<Duration> {
+        if let Some(half) = self.live(slot).p50 {
+            return Some(half);
+        }
+        let paces = self.stripes(slot).filter_map(|stripe| stripe.pace_us(now));
+        let (sum, count) = paces.fold((0_u64, 0_u64), |(sum, n), us| (sum + u64::from(us), n + 1));
+        sum.checked_div(count).map(Duration::from_micros)
+    }
+
     /// How long the endpoint takes to its first byte, as last published by [`Self::merge`].
     #[inline]
     #[must_use]

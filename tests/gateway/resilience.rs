@@ -5,6 +5,7 @@ mod breaker;
 mod fallback;
 mod hedging;
 mod lines;
+mod near;
 mod pool;
 mod retries;
 mod told;

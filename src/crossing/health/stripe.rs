@@ -17,6 +17,8 @@ use crate::units::Moment;
 /// Parts of the window over which failures are counted.
 const PARTS: usize = 10;
 const PARTS_WORD: u64 = 10;
+/// For so many seconds it stands for an endpoint's pace how quick its last answers were.
+const PACE_SECONDS: u32 = 30;
 
 /// What one shard knows of one endpoint. Every change is a relaxed load and a relaxed store, which is exact with one
 /// writer; others only read.
@@ -36,6 +38,8 @@ pub(super) struct Stripe {
     credential_bad: AtomicU64,
     neutral: AtomicU64,
     buckets: [AtomicU32; BUCKETS],
+    /// How long answers take to begin that are no streams, where somebody wants to know: see [`Pace`].
+    pace: AtomicU64,
 }
 
 // SAFETY: it is atomic integers, and padding at the end.
@@ -125,6 +129,19 @@ impl Stripe {
         cell.store(cell.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
+    /// An answer that is no stream began so long after its request.
+    #[inline]
+    pub(super) fn answered(&self, after: Duration, now: Moment) {
+        let pace = Pace::of(self.pace.load(Ordering::Relaxed)).and(after, now);
+        self.pace.store(pace.word(), Ordering::Relaxed);
+    }
+
+    /// How long such answers take of late, in microseconds; none: there were none for a while.
+    pub(super) fn pace_us(&self, now: Moment) -> Option<u32> {
+        let pace = Pace::of(self.pace.load(Ordering::Relaxed));
+        pace.is_recent(now).then_some(pace.micros)
+    }
+
     /// Adds the histogram to `sums`, which wrap.
     pub(super) fn add_buckets(&self, sums: &mut [u32; BUCKETS]) {
         for (sum, cell) in sums.iter_mut().zip(&self.buckets) {
@@ -212,7 +229,43 @@ impl Part {
     }
 }
 
-/// The low half of an epoch.
+/// How long answers take to begin: a mean in which each counts for an eighth of what is left by those after it. In the high
+/// half of a word is when the last one came, in seconds; zero: none has.
+#[derive(Clone, Copy)]
+struct Pace {
+    second: u32,
+    micros: u32,
+}
+
+impl Pace {
+    #[inline]
+    const fn of(word: u64) -> Self {
+        Self { second: low(word >> 32), micros: low(word) }
+    }
+
+    #[inline]
+    const fn word(self) -> u64 {
+        (self.second as u64) << 32 | self.micros as u64
+    }
+
+    /// This one with one more, or that one alone where nothing was seen for a while. At least a microsecond is seen in it.
+    fn and(self, after: Duration, now: Moment) -> Self {
+        let sample = u32::try_from(after.as_micros()).unwrap_or(u32::MAX).max(1);
+        let mean = (u64::from(self.micros) * 7 + u64::from(sample)) / 8;
+        let micros = if self.is_recent(now) { low(mean).max(1) } else { sample };
+        Self { second: second(now).max(1), micros }
+    }
+
+    fn is_recent(self, now: Moment) -> bool {
+        self.second > 0 && second(now).saturating_sub(self.second) <= PACE_SECONDS
+    }
+}
+
+fn second(moment: Moment) -> u32 {
+    u32::try_from(moment.as_nanos() / 1_000_000_000).unwrap_or(u32::MAX)
+}
+
+/// The low half of a word.
 #[inline]
 const fn low(epoch: u64) -> u32 {
     let [.., a, b, c, d] = epoch.to_be_bytes();

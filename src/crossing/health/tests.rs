@@ -312,3 +312,23 @@ fn what_shards_measure_is_published_for_all() {
     assert_eq!(health.merge(&mut merged, SLOT, at(31_000)).samples, 50);
     assert_eq!(health.details(SLOT, at(31_000)).live.samples, 50);
 }
+
+#[test]
+fn the_pace_is_that_of_streams_or_of_other_answers_of_late() {
+    let health = Health::new(2);
+    let millis = |count| Some(Duration::from_millis(count));
+    assert_eq!(health.pace(SLOT, at(0)), None);
+    health.answered(FIRST, SLOT, Duration::from_millis(100), at(0));
+    assert_eq!(health.pace(SLOT, at(0)), millis(100));
+    health.answered(SECOND, SLOT, Duration::from_millis(300), at(0));
+    assert_eq!((health.pace(SLOT, at(0)), health.pace(OTHER, at(0))), (millis(200), None));
+    health.answered(FIRST, SLOT, Duration::from_millis(900), at(1_000));
+    assert_eq!(health.pace(SLOT, at(1_000)), millis(250), "100 with an eighth of 900, and 300");
+    assert_eq!(health.pace(SLOT, at(31_000)), millis(200), "the second shard's is too old");
+    assert_eq!(health.pace(SLOT, at(33_000)), None);
+    health.answered(FIRST, SLOT, Duration::ZERO, at(33_000));
+    assert_eq!(health.pace(SLOT, at(33_000)), Some(Duration::from_micros(1)), "begun anew");
+    health.first_byte(FIRST, SLOT, Duration::from_millis(50));
+    let live = health.merge(&mut Merged::default(), SLOT, at(33_000));
+    assert_eq!(health.pace(SLOT, at(33_000)), live.p50);
+}

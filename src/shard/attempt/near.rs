@@ -1,7 +1,5 @@
 //! Near endpoints before far ones: what is left to choose from where an upstream has tiers.
 
-use std::time::Duration;
-
 use crate::balance::choose::View;
 use crate::balance::locality;
 use crate::balance::locality::Order;
@@ -15,10 +13,6 @@ use crate::units::Moment;
 
 /// For how long an order of tiers is taken to be as it was. Control publishes what was measured once a second.
 const ORDER_FOR_NANOS: u64 = 250_000_000;
-
-/// For how long what this shard has seen of an endpoint stands for its latency where control knows none. That is so of
-/// answers that are no streams.
-const SEEN_FOR: Duration = Duration::from_secs(30);
 
 /// Leaves in `views` only those usable that are near enough for the request.
 pub(super) fn narrow(
@@ -60,11 +54,8 @@ fn order(
     let mut room = std::mem::take(&mut own.measured);
     let medians = tiers.medians(&mut room, |index| {
         let slot = snapshot.endpoint(upstream.endpoints[index]).slot;
-        let published = shard.health.live(slot).p50;
-        published.map_or_else(
-            || own.latency(slot).last(SEEN_FOR, now),
-            |half| u32::try_from(half.as_micros()).unwrap_or(u32::MAX),
-        )
+        let pace = shard.health.pace(slot, now);
+        pace.map_or(0, |pace| u32::try_from(pace.as_micros()).unwrap_or(u32::MAX))
     });
     own.measured = room;
     nearness.order.sort(tiers, &medians);

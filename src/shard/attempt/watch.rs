@@ -6,6 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::admission::step;
+use crate::balance::locality::Tiers;
 use crate::balance::verdict::Verdict;
 use crate::record::counters::ShardCounter;
 use crate::relay::exchange::Judged;
@@ -128,11 +129,19 @@ impl Watch<'_, '_> {
         shard.state.with(|own| own.latency(slot).observe(waited, now));
         if response.is_events() {
             shard.health.first_byte(shard.id, slot, waited);
+        } else if self.is_pace_wanted() {
+            shard.health.answered(shard.id, slot, waited, now);
         }
         if seat.is_probe() {
             let upstream = self.world.snapshot.upstream(self.model().upstream);
             seat.note(Verdict::Good, upstream.breaker.as_ref(), now);
         }
+    }
+
+    /// Whether regions are put in order by how quick they are.
+    fn is_pace_wanted(&self) -> bool {
+        let upstream = self.world.snapshot.upstream(self.model().upstream);
+        upstream.tiers.as_ref().is_some_and(Tiers::is_measured)
     }
 
     /// Tells the embedder's steps of the head, once, and of each event.

@@ -41,6 +41,8 @@ pub struct Seen {
     pub places: u32,
     /// How long it has been there, or been well again.
     pub age: Duration,
+    /// How long it usually takes to its first byte, whatever it is asked.
+    pub pace: Option<Duration>,
     /// Half of the first bytes came within this.
     pub p50: Option<Duration>,
     /// 95 of 100 did.

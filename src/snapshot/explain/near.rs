@@ -33,8 +33,8 @@ impl<'s> Nearness<'s> {
     ) -> Option<Self> {
         let tiers = upstream.tiers.as_ref()?;
         let medians_us = tiers.medians(&mut Vec::new(), |index| {
-            let half = seen.get(index).copied().flatten().and_then(|seen| seen.p50);
-            half.map_or(0, |half| u32::try_from(half.as_micros()).unwrap_or(u32::MAX))
+            let pace = seen.get(index).copied().flatten().and_then(|seen| seen.pace);
+            pace.map_or(0, |pace| u32::try_from(pace.as_micros()).unwrap_or(u32::MAX))
         });
         let mut order = Order::default();
         order.sort(tiers, &medians_us);

@@ -184,6 +184,7 @@ fn seen(standing: Standing, in_flight: u32) -> Seen {
         in_flight,
         places: in_flight,
         age: Duration::from_secs(3600),
+        pace: (in_flight > 0).then_some(half),
         p50: (in_flight > 0).then_some(half),
         p95: (in_flight > 0).then_some(half * 2),
         p99: (in_flight > 0).then_some(half * 3),

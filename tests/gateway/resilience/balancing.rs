@@ -3,7 +3,7 @@
 use super::*;
 
 /// The server that the next request has gone to, and its connection.
-fn taken(servers: &[Upstream]) -> (usize, Connection) {
+pub(super) fn taken(servers: &[Upstream]) -> (usize, Connection) {
     let mut found = None;
     await_true("somebody is asked", || {
         found = servers.iter().enumerate().find_map(|(index, server)| {
