@@ -126,6 +126,7 @@ const KEYS: &[(&str, &str)] = &[
     ("health::health", "upstream.health."),
     ("health::breaker", "upstream.breaker."),
     ("health::outlier", "upstream.outlier."),
+    ("discover::locality", "upstream.locality."),
     ("model::model", "model."),
     ("retry::retry", "model.retry."),
     ("retry::backoff", "model.retry.backoff."),
