@@ -130,6 +130,8 @@ pub fn serve_with(
                     let shards = setups.len();
                     let started = start(setups);
                     watch(&started, shards, |listen| {
+                        // Control hears of it before anybody who may tell it to end.
+                        remote.tell(Command::Listening(listen));
                         serving(&Serving { listen, admin: ready.admin, is_demo });
                     })
                     .map_or_else(

@@ -11,6 +11,8 @@ use crate::config::section::Located;
 use crate::config::section::Section;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 /// The longest name of a model, version or upstream, in bytes.
 const NAME_BYTES_MAX: usize = 256;
@@ -18,6 +20,8 @@ const NAME_BYTES_MAX: usize = 256;
 const ENDPOINTS_MAX: usize = 4096;
 /// The most upstreams and the most models a file may have.
 const ENTRIES_MAX: usize = 1024;
+/// The shortest time to live of a registration: what is shorter runs out between two signs of life.
+const TTL_MIN: Duration = Duration::from_secs(2);
 
 /// A name goes into JSON, header fields, labels and log lines.
 pub(crate) fn name(name: &Located<String>, errors: &mut Errors<'_>) {
@@ -155,8 +159,25 @@ pub(crate) fn somebody_is_trusted(section: &Section<'_>, listen: &Listen, errors
     }
 }
 
+/// Others must be able to reach the gateway where it says that it is, and hear of it often enough.
+fn registrations(file: &File, errors: &mut Errors<'_>) {
+    for register in &file.node.register {
+        if let Some(address) = &register.address
+            && address.parse::<SocketAddr>().is_err()
+        {
+            let text = format!("\"{address}\" is no address: write \"10.0.0.5:8080\"");
+            errors.add(&register.place, text);
+        }
+        if register.ttl < TTL_MIN {
+            let text = "ttl_ms is too short for signs of life: write 2000 or more";
+            errors.add(&register.place, text);
+        }
+    }
+}
+
 /// What must hold between the parts of a file.
 pub(crate) fn whole(file: &File, errors: &mut Errors<'_>) {
+    registrations(file, errors);
     if file.listen.address == file.admin.address && file.listen.address.port() != 0 {
         let text = format!(
             "{} is also the address of [admin]: give one of them another port",

@@ -6,6 +6,7 @@ use crate::config::file::KeySource;
 use crate::config::policy::FileSource;
 use crate::config::policy::Named;
 use crate::config::url::Url;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// `[node]`: where this gateway is, for what is near and what is far.
@@ -148,11 +149,15 @@ pub enum Source {
         host: String,
         /// The port of every address.
         port: u16,
+        /// The name server that is asked; none: the system's.
+        server: Option<SocketAddr>,
     },
     /// `srv = "NAME"`: what the records of a name say (RFC 2782).
     Srv {
         /// The name.
         name: String,
+        /// The name server that is asked; none: the system's.
+        server: Option<SocketAddr>,
     },
     /// `file = "PATH"`: a JSON file, read again when it changes.
     File(FileSource),
@@ -168,8 +173,8 @@ impl Source {
         match self {
             Self::Consul { registry, service, .. } => format!("consul:{}{service}", of(registry)),
             Self::Etcd { registry, prefix } => format!("etcd:{}{prefix}", of(registry)),
-            Self::Dns { host, port } => format!("dns:{host}:{port}"),
-            Self::Srv { name } => format!("srv:{name}"),
+            Self::Dns { host, port, .. } => format!("dns:{host}:{port}"),
+            Self::Srv { name, .. } => format!("srv:{name}"),
             Self::File(file) => format!("file:{}", file.path.display()),
         }
     }

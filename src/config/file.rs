@@ -1,6 +1,9 @@
 //! The values of a file, checked and with their defaults filled in.
 
 use crate::config::cidr::Cidr;
+use crate::config::deadlines::DeadlineOverrides;
+use crate::config::deadlines::Deadlines;
+use crate::config::deadlines::Pool;
 use crate::config::discover::Damping;
 use crate::config::discover::Discover;
 use crate::config::discover::Locality;
@@ -21,7 +24,6 @@ use crate::config::policy::Quotas;
 use crate::config::policy::Tenant;
 use crate::config::policy::WhenFull;
 use crate::config::resilience::AllDown;
-use crate::config::resilience::AttemptDeadline;
 use crate::config::resilience::Balance;
 use crate::config::resilience::Breaker;
 use crate::config::resilience::Hash;
@@ -298,67 +300,8 @@ pub struct Endpoint {
     pub source: Option<String>,
     /// Whether it is kept although nobody says any more that it is there.
     pub is_stale: bool,
-}
-
-/// `deadlines = { .. }` of an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadlines {
-    /// To connect, TLS included.
-    pub connect: Duration,
-    /// From the receipt of the request to the first byte of the response.
-    pub first_byte: Duration,
-    /// The longest silence within a response.
-    pub gap: Duration,
-    /// The whole request, from its receipt to the last byte.
-    pub whole: Duration,
-    /// From the start of one attempt to its first byte; none: as long as `first_byte` allows.
-    pub attempt: Option<AttemptDeadline>,
-}
-
-/// `deadlines = { .. }` of a model: what it has differently from its upstream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DeadlineOverrides {
-    /// Instead of the upstream's `connect`.
-    pub connect: Option<Duration>,
-    /// Instead of the upstream's `first_byte`.
-    pub first_byte: Option<Duration>,
-    /// Instead of the upstream's `gap`.
-    pub gap: Option<Duration>,
-    /// Instead of the upstream's `whole`.
-    pub whole: Option<Duration>,
-    /// Instead of the upstream's `attempt`, of whichever kind that is.
-    pub attempt: Option<AttemptDeadline>,
-}
-
-impl Deadlines {
-    /// These, where `overrides` has nothing else to say.
-    #[must_use]
-    pub fn overridden(self, overrides: &DeadlineOverrides) -> Self {
-        Self {
-            connect: overrides.connect.unwrap_or(self.connect),
-            first_byte: overrides.first_byte.unwrap_or(self.first_byte),
-            gap: overrides.gap.unwrap_or(self.gap),
-            whole: overrides.whole.unwrap_or(self.whole),
-            attempt: overrides.attempt.or(self.attempt),
-        }
-    }
-}
-
-/// `pool = { .. }` of an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pool {
-    /// Connections kept ready even while nothing needs them, for each endpoint and shard: at most `idle_max`.
-    pub idle_min: usize,
-    /// Idle connections kept, for each endpoint and shard.
-    pub idle_max: usize,
-    /// All connections, for each endpoint and shard; none: unbounded.
-    pub connections_max: Option<u32>,
-    /// How long a connection may lie idle.
-    pub idle: Duration,
-    /// How old a connection may become.
-    pub age: Duration,
-    /// How long a request may hold one without a byte moving before that is told.
-    pub leak: Duration,
+    /// The name that was looked up, where the url has an address in its stead: what `Host` says, and whom a certificate must name.
+    pub name: Option<String>,
 }
 
 /// `[[model]]`.

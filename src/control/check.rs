@@ -4,7 +4,9 @@ use crate::cli::Exit;
 use crate::cli::Explain;
 use crate::config::Error;
 use crate::config::File;
+use crate::control::discover::desk::Discovery;
 use crate::control::file::Source;
+use crate::control::metrics::SourceNumbers;
 use crate::control::resolve::Resolver;
 use crate::control::state::unix_ms;
 use crate::snapshot::Asked;
@@ -16,6 +18,7 @@ use crate::snapshot::World;
 use crate::snapshot::build;
 use crate::snapshot::diff_outlines;
 use crate::snapshot::explain as explain_request;
+use crate::snapshot::merged;
 use crate::snapshot::outline;
 use crate::snapshot::warnings;
 use std::io;
@@ -39,12 +42,22 @@ const ADMIN_BYTES_MAX: u64 = 64 << 20;
 /// Those of writing.
 pub fn check(config: PathBuf, out: &mut dyn Write, complaints: &mut dyn Write) -> io::Result<Exit> {
     let source = Source::File(config);
-    let (file, world, snapshot) = match load(&source, false) {
+    let Loaded { file, mut world, mut snapshot, troubles } = match load(&source, false) {
         Ok(loaded) => loaded,
         Err(errors) => return complain(&errors, complaints),
     };
     for warning in warnings(&file, &world) {
         writeln!(out, "warning: {warning}")?;
+    }
+    for Trouble { text, .. } in &troubles {
+        writeln!(out, "warning: {text}")?;
+    }
+    let running = running(file.admin.address);
+    if let Ok(running) = &running
+        && take_over(running, &troubles, &mut world)
+        && let Ok(whole) = build(&file, &world, &mut Ledger::default(), 0)
+    {
+        snapshot = whole;
     }
     let (models, upstreams) = (snapshot.models.len(), snapshot.upstreams.len());
     let endpoints = snapshot.endpoints.len();
@@ -53,7 +66,7 @@ pub fn check(config: PathBuf, out: &mut dyn Write, complaints: &mut dyn Write) -
         "OK: {} ({models} model(s), {upstreams} upstream(s), {endpoints} endpoint(s))",
         source.name()
     )?;
-    match running(file.admin.address) {
+    match running {
         Err(why) => writeln!(
             out,
             "nothing to compare with: no gateway answers at {} ({why})",
@@ -86,10 +99,13 @@ pub fn explain(
     complaints: &mut dyn Write,
 ) -> io::Result<Exit> {
     let source = asked.config.clone().map_or(demo, Source::File);
-    let (_, _, snapshot) = match load(&source, true) {
+    let Loaded { snapshot, troubles, .. } = match load(&source, true) {
         Ok(loaded) => loaded,
         Err(errors) => return complain(&errors, complaints),
     };
+    for Trouble { text, .. } in troubles {
+        writeln!(complaints, "warning: {text}")?;
+    }
     let request = Asked {
         method: &asked.method,
         path: &asked.path,
@@ -121,24 +137,70 @@ pub fn complain(errors: &[Error], complaints: &mut dyn Write) -> io::Result<Exit
     Ok(Exit::Config)
 }
 
-fn load(source: &Source, has_names: bool) -> Result<(File, World, Snapshot), Vec<Error>> {
-    let (file, mut world) = source.load()?;
-    if has_names {
-        world.addresses = look_up(&file);
-    }
-    let snapshot = build(&file, &world, &mut Ledger::default(), 0)?;
-    Ok((file, world, snapshot))
+/// A config with all that can be found of it now.
+struct Loaded {
+    file: File,
+    world: World,
+    snapshot: Snapshot,
+    troubles: Vec<Trouble>,
 }
 
-fn look_up(file: &File) -> std::collections::HashMap<String, Vec<std::net::IpAddr>> {
+/// What could not be asked, or makes no sense.
+struct Trouble {
+    /// For people.
+    text: String,
+    /// The source of endpoints that it is about: its upstream's name, and what is asked.
+    source: Option<(String, String)>,
+}
+
+/// Registries and other sources are asked once: who does not answer is a trouble, not an error.
+fn load(source: &Source, has_names: bool) -> Result<Loaded, Vec<Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else {
-        return std::collections::HashMap::new();
+        let (file, world) = source.load()?;
+        let snapshot = build(&file, &world, &mut Ledger::default(), 0)?;
+        return Ok(Loaded { file, world, snapshot, troubles: Vec::new() });
     };
-    let mut resolver = Resolver::new();
-    resolver.want(file, Instant::now());
-    runtime.block_on(resolver.refresh(Instant::now()));
-    resolver.addresses()
+    runtime.block_on(async {
+        let mut discovery = Discovery::new();
+        let (file, mut world) = discovery.load(source).await?;
+        if has_names {
+            let mut resolver = Resolver::new();
+            resolver.want(&merged(&file, &world.found), Instant::now());
+            resolver.refresh(Instant::now()).await;
+            world.addresses = resolver.addresses();
+        }
+        let snapshot = build(&file, &world, &mut Ledger::default(), 0)?;
+        Ok(Loaded { file, world, snapshot, troubles: troubles(&discovery) })
+    })
+}
+
+fn troubles(discovery: &Discovery) -> Vec<Trouble> {
+    let of_registries = discovery.troubles().into_iter();
+    let of_registries = of_registries.map(|text| Trouble { text, source: None });
+    let of_source = |numbers: SourceNumbers| {
+        let why = numbers.trouble.unwrap_or_else(|| "no answer in time".to_owned());
+        let (upstream, source) = (numbers.upstream, numbers.source);
+        let text = format!("upstream \"{upstream}\": {source} cannot be asked: {why}");
+        Trouble { text, source: Some((upstream, source)) }
+    };
+    let down = discovery.numbers().into_iter().filter(|numbers| !numbers.is_up);
+    of_registries.chain(down.map(of_source)).collect()
+}
+
+/// Believes the running gateway what it knows of sources that could not be asked. Whether that is anything.
+fn take_over(running: &Outline, troubles: &[Trouble], world: &mut World) -> bool {
+    let mut is_any = false;
+    for (upstream, source) in troubles.iter().filter_map(|trouble| trouble.source.as_ref()) {
+        let known = running.upstreams.iter().filter(|known| known.name == *upstream);
+        let known = known.flat_map(|known| &known.endpoints);
+        for endpoint in known.filter(|endpoint| endpoint.source.as_ref() == Some(source)) {
+            let found = world.found.entry(upstream.clone()).or_default();
+            found.extend(endpoint.found());
+            is_any = true;
+        }
+    }
+    is_any
 }
 
 /// The outline of the gateway that answers at `admin`; why there is none, in words.

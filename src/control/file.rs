@@ -8,6 +8,10 @@ use crate::config::File;
 use crate::config::JwtKeys;
 use crate::config::Place;
 use crate::config::SecretPlace;
+use crate::control::discover::overlay;
+use crate::control::discover::overlay::Composed;
+use crate::control::discover::overlay::Good;
+use crate::control::discover::overlay::Held;
 use crate::snapshot::Secret;
 use crate::snapshot::World;
 use crate::snapshot::clashes;
@@ -54,29 +58,62 @@ impl Source {
         }
     }
 
+    /// The config's text.
+    ///
+    /// # Errors
+    /// That it cannot be read.
+    pub(crate) fn text(&self) -> Result<String, Vec<Error>> {
+        match self {
+            Self::BuiltIn(text) => Ok(text.clone()),
+            Self::File(path) => read_bounded(path, FILE_BYTES_MAX)
+                .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned()))
+                .map_err(|text| vec![Error { file: self.name(), place: Place::default(), text }]),
+        }
+    }
+
     /// Reads and checks the config, and reads the keys and certificates that it refers to (no addresses).
     ///
     /// # Errors
     /// That it cannot be read, or all that is wrong with it and with what it refers to.
     pub fn load(&self) -> Result<(File, World), Vec<Error>> {
         let name = self.name();
-        let text = match self {
-            Self::BuiltIn(text) => text.clone(),
-            Self::File(path) => read_bounded(path, FILE_BYTES_MAX)
-                .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned()))
-                .map_err(|text| {
-                    vec![Error { file: name.clone(), place: Place::default(), text }]
-                })?,
-        };
-        let (file, mut errors) = config::read(&text, &name);
+        let (file, mut errors) = config::read(&self.text()?, &name);
         errors.extend(clashes(&file));
-        let world = world(&file, &mut errors);
-        if errors.is_empty() {
-            return Ok((file, world));
-        }
-        errors.sort();
-        Err(errors)
+        with_world(file, errors)
     }
+
+    /// The same, with what registries hold of the config behind it.
+    ///
+    /// # Errors
+    /// As before; what is wrong with a registry's entries is none, they are left out or as they were.
+    pub(super) fn load_with(&self, held: &[Held], good: &mut Good) -> Result<Loaded, Vec<Error>> {
+        let Composed { file, errors, refused, .. } =
+            overlay::compose(&self.text()?, &self.name(), held, good);
+        let (file, world) = with_world(file, errors)?;
+        Ok(Loaded { file, world, refused })
+    }
+}
+
+/// A config that was read with what registries hold of it.
+pub(super) struct Loaded {
+    pub(super) file: File,
+    pub(super) world: World,
+    /// What is wrong with entries of registries.
+    pub(super) refused: Vec<Error>,
+}
+
+/// What a part of a config refers to, as far as it is there: of use while the rest is missing.
+pub(super) fn world_of(file: &File) -> World {
+    world(file, &mut Vec::new())
+}
+
+fn with_world(file: File, mut errors: Vec<Error>) -> Result<(File, World), Vec<Error>> {
+    let world = world(&file, &mut errors);
+    if errors.is_empty() {
+        return Ok((file, world));
+    }
+    errors.sort();
+    Err(errors)
 }
 
 /// Reads the keys and certificates that `file` refers to.
@@ -116,7 +153,22 @@ fn world(file: &File, errors: &mut Vec<Error>) -> World {
                 }
                 Err(text) => errors.push(file.error(&ca.place, text)),
             }
-        } else if upstream.endpoints.iter().any(|endpoint| endpoint.url.is_https) {
+        } else if upstream.endpoints.iter().any(|endpoint| endpoint.url.is_https)
+            || !upstream.discover.is_empty()
+        {
+            // What will be found may be https.
+            world.system_roots.get_or_insert_with(system_roots);
+        }
+    }
+    for registry in &file.registries {
+        if let Some(ca) = &registry.ca {
+            match ca_roots(&ca.path) {
+                Ok(roots) => {
+                    world.ca_roots.insert(ca.path.clone(), roots);
+                }
+                Err(text) => errors.push(file.error(&ca.place, text)),
+            }
+        } else if registry.kind.urls().iter().any(|url| url.is_https) {
             world.system_roots.get_or_insert_with(system_roots);
         }
     }
@@ -137,6 +189,9 @@ impl Stamp {
         let mut paths = vec![path.clone()];
         for upstream in file.into_iter().flat_map(|file| &file.upstreams) {
             paths.extend(upstream.ca.as_ref().map(|ca| ca.path.clone()));
+        }
+        for registry in file.into_iter().flat_map(|file| &file.registries) {
+            paths.extend(registry.ca.as_ref().map(|ca| ca.path.clone()));
         }
         for jwt in file.into_iter().flat_map(|file| &file.jwt) {
             if let Some(JwtKeys::Url { ca: Some(ca), .. }) = &jwt.keys {
@@ -222,7 +277,7 @@ fn system_roots() -> RootCertStore {
 }
 
 /// A file's bytes; why not, as the end of a sentence that begins with its name.
-fn read_bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     let explain = |why: std::io::Error| match why.kind() {
         std::io::ErrorKind::NotFound => "does not exist".to_owned(),
         std::io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),

@@ -15,6 +15,8 @@ pub mod log;
 pub mod metrics;
 pub mod names;
 mod process;
+mod publishing;
+mod register;
 pub mod resolve;
 mod retire;
 mod state;
@@ -134,6 +136,8 @@ pub enum Command {
     End,
     /// End at once.
     Stop,
+    /// Every shard listens, at this address: registries may hear of the gateway.
+    Listening(SocketAddr),
 }
 
 /// A command or a signal that is not one.
@@ -192,7 +196,7 @@ async fn control(options: Options) -> ExitReason {
     let shared = Shared::new(State::new(pages, publisher, health));
     let publishing = shared.clone();
     let started = tokio::select! {
-        started = Watch::start(source, steps, move |snapshot| publishing.lock().publish(snapshot)) => started,
+        started = Watch::start(source, steps, move |snapshot, since| publishing.lock().publish(snapshot, since)) => started,
         () = end(&mut orders) => return ExitReason::Stopped,
     };
     let mut watch = match started {
@@ -217,6 +221,7 @@ async fn control(options: Options) -> ExitReason {
     });
     shared.lock().open(reloads.clone());
     tasks.spawn(admin::serve(listener, shared.clone()));
+    tasks.spawn(register::clerk::run(shared.clone(), watch.wanted()));
     let watching = Some(tokio::spawn(watch.run()));
     let caring = Some(tokio::spawn(health::run(shared.clone())));
     let access = AccessLog::default();
@@ -290,6 +295,7 @@ impl Desk {
             }
             self.look_after_tasks();
             self.follow();
+            self.shared.lock().look_at_publishing();
             self.fetch();
             self.access.turn_over(Instant::now()).await;
             self.shared.lock().note(self.access.counts());
@@ -317,6 +323,10 @@ impl Desk {
                 false
             }
             Order::Command(Command::Stop) => true,
+            Order::Command(Command::Listening(address)) => {
+                self.shared.lock().listen(address);
+                false
+            }
             Order::Command(Command::End) if self.ends_at.is_some() => {
                 tracing::warn!("told to end again: ending at once");
                 true
@@ -371,11 +381,12 @@ impl Desk {
     fn ending(&self) -> Option<ExitReason> {
         let ends_at = self.ends_at?;
         let state = self.shared.lock();
-        if state.is_empty() {
+        let is_over = Instant::now() >= ends_at;
+        if state.is_empty() && (is_over || state.is_deregistered()) {
             tracing::info!("drained");
             return Some(ExitReason::Drained);
         }
-        if Instant::now() < ends_at {
+        if !is_over {
             return None;
         }
         let connections_open = state.connections_open();

@@ -3,7 +3,9 @@
 use crate::config::File;
 use hickory_resolver::ResolverBuilder;
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::ConnectionConfig;
 use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::config::NameServerConfig;
 use hickory_resolver::config::ResolverConfig;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use std::collections::BTreeSet;
@@ -11,12 +13,13 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
+use std::net::SocketAddr;
 use std::time::Duration;
 use std::time::Instant;
 use tokio::task::JoinSet;
 
 /// How long one answer may take, all attempts included.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer is not asked for again sooner than this.
 const AGE_MIN: Duration = Duration::from_secs(5);
 /// An answer is asked for again after this.
@@ -164,18 +167,30 @@ pub(crate) async fn look_up(host: &str) -> Result<Vec<IpAddr>, String> {
 }
 
 /// RFC 6761 section 6.3: never asked of anybody.
-fn is_localhost(host: &str) -> bool {
+pub(crate) fn is_localhost(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
 /// A resolver with the system's settings; where there are none, one that knows `/etc/hosts` only.
-fn open() -> TokioResolver {
+pub(crate) fn open() -> TokioResolver {
     let builder = TokioResolver::builder_tokio().unwrap_or_else(|why| {
         tracing::warn!(%why, "the system has no resolver settings; only /etc/hosts is used");
         let nobody = ResolverConfig::default();
         TokioResolver::builder_with_config(nobody, TokioRuntimeProvider::default())
     });
     finish(builder)
+}
+
+/// A resolver that asks one name server and nobody else, over UDP, and TCP where an answer is too long for that.
+pub(crate) fn open_at(server: SocketAddr) -> TokioResolver {
+    let at_port = |mut connection: ConnectionConfig| {
+        connection.port = server.port();
+        connection
+    };
+    let connections = vec![at_port(ConnectionConfig::udp()), at_port(ConnectionConfig::tcp())];
+    let server = NameServerConfig::new(server.ip(), true, connections);
+    let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+    finish(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()))
 }
 
 /// What is ours to say, whatever the system's settings are.

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::time::Instant;
 use std::time::SystemTime;
 
 use tokio::sync::Notify;
@@ -18,6 +20,10 @@ use crate::control::metrics;
 use crate::control::metrics::ControlNumbers;
 use crate::control::names::Names;
 use crate::control::process;
+use crate::control::publishing::Adopted;
+use crate::control::publishing::Publishing;
+use crate::control::register::Load;
+use crate::control::register::clerk::RegisteredNumbers;
 use crate::control::retire::Retired;
 use crate::control::watch;
 use crate::crossing::gauges::Page;
@@ -29,6 +35,7 @@ use crate::record::counters::ShardCounter;
 use crate::record::histogram::nanos;
 use crate::snapshot::Snapshot;
 use crate::sys::clock;
+use crate::units::Moment;
 use crate::units::SlotId;
 
 /// What control knows.
@@ -43,7 +50,15 @@ pub(crate) struct State {
     names: Names,
     current: Option<Publication>,
     retired: Retired,
+    publishing: Publishing,
     phase: Phase,
+    /// Where clients come in; none before every shard listens.
+    listener: Option<SocketAddr>,
+    /// Rung whenever registries may have to be told something else.
+    registering: Arc<Notify>,
+    registered: Vec<RegisteredNumbers>,
+    /// Registries that are told, or have still to hear that the gateway goes.
+    registrations_open: usize,
     /// What came of reading the config; none before the first snapshot is given out.
     reloads: Option<watch::Remote>,
     /// The task that reads it has ended.
@@ -78,7 +93,12 @@ impl State {
             names: Names::default(),
             current: None,
             retired: Retired::default(),
+            publishing: Publishing::default(),
             phase: Phase::Serving,
+            listener: None,
+            registering: Arc::default(),
+            registered: Vec::new(),
+            registrations_open: 0,
             reloads: None,
             is_unwatched: false,
             access_log: Counts::default(),
@@ -90,16 +110,28 @@ impl State {
         self.phase
     }
 
-    /// Takes `snapshot` as the one to be served, and gives it to every shard once the gateway is open.
-    pub(crate) fn publish(&mut self, snapshot: Arc<Snapshot>) {
+    /// Takes `snapshot` as the one to be served, and gives it to every shard once the gateway is open. `since`: when what is new in
+    /// it was learnt; none: it is the first.
+    pub(crate) fn publish(&mut self, snapshot: Arc<Snapshot>, since: Option<Instant>) {
+        self.look_at_publishing();
         self.learn(&snapshot);
-        self.welcome(&snapshot);
+        self.welcome(&snapshot, since.map(moment));
         let before = self.current.replace(Publication { snapshot, phase: self.phase });
         if let Some(before) = before {
             self.retired.keep(before.snapshot);
         }
         self.nudge();
         self.published.notify_one();
+    }
+
+    /// Looks whether shards have adopted what was published, and asked who is new.
+    pub(crate) fn look_at_publishing(&mut self) {
+        let adopted = |page: &Arc<Page>| Adopted {
+            number: page.load(ShardCounter::AdoptedSnapshot),
+            at: Moment::from_nanos(page.load(ShardCounter::AdoptedAt)),
+        };
+        let (shards, health) = (self.pages.iter().map(adopted), &self.health);
+        self.publishing.look(shards, |slot| health.first_asked(slot));
     }
 
     /// Rings whenever something else is published. For one who waits.
@@ -166,7 +198,48 @@ impl State {
             reloads.is_last_reload_successful = false;
             reloads.last_errors.push("the config is not watched any more".to_owned());
         }
+        let troubles = self.registered.iter().filter_map(|known| {
+            let (registry, name) = (&known.registry, &known.name);
+            let trouble = known.trouble.as_ref()?;
+            Some(format!("registry \"{registry}\": not registered as \"{name}\": {trouble}"))
+        });
+        reloads.troubles.extend(troubles);
         Some(reloads)
+    }
+
+    /// Notes that every shard listens.
+    pub(crate) fn listen(&mut self, address: SocketAddr) {
+        self.listener = Some(address);
+        self.registering.notify_one();
+    }
+
+    /// Where clients come in; none before every shard listens.
+    pub(crate) fn listener(&self) -> Option<SocketAddr> {
+        self.listener
+    }
+
+    /// Rings whenever registries may have to be told something else. For one who waits.
+    pub(crate) fn registering(&self) -> Arc<Notify> {
+        Arc::clone(&self.registering)
+    }
+
+    /// What registries are told of the gateway.
+    pub(crate) fn load(&self) -> Load {
+        Load {
+            in_flight: self.sum(ShardCounter::RequestsOpen),
+            connections: self.connections_open(),
+            is_draining: self.is_draining(),
+        }
+    }
+
+    /// Notes what registries know, and how many of them are told or have still to hear that the gateway goes.
+    pub(crate) fn note_registered(&mut self, numbers: Vec<RegisteredNumbers>, open: usize) {
+        (self.registered, self.registrations_open) = (numbers, open);
+    }
+
+    /// Every registry has heard that the gateway goes, or had its time to.
+    pub(crate) fn is_deregistered(&self) -> bool {
+        self.registrations_open == 0
     }
 
     /// Tells every shard to take nothing new. From here on the gateway is not ready.
@@ -175,6 +248,7 @@ impl State {
         if let Some(current) = &mut self.current {
             current.phase = Phase::Draining;
         }
+        self.registering.notify_one();
         self.nudge();
     }
 
@@ -243,7 +317,8 @@ impl State {
     }
 
     /// The metrics page.
-    pub(crate) fn metrics(&self) -> String {
+    pub(crate) fn metrics(&mut self) -> String {
+        self.look_at_publishing();
         let mut out = String::new();
         metrics::write(&self.pages, &self.names.lanes(), &self.numbers(), &mut out);
         out
@@ -264,6 +339,10 @@ impl State {
             endpoints: current
                 .map_or_else(Vec::new, |current| endpoints::numbers(self, current, clock::now())),
             key_sets: reloads.map_or_else(Vec::new, |reloads| reloads.key_sets.clone()),
+            sources: reloads.map_or_else(Vec::new, |reloads| reloads.sources.clone()),
+            publish: self.publishing.publish.clone(),
+            first_request: self.publishing.first_request.clone(),
+            registered: self.registered.clone(),
             is_last_reload_successful: reloads.is_some_and(|it| it.is_last_reload_successful),
             reloads: reloads.map_or(0, |reloads| reloads.reloads),
             reloads_failed: reloads.map_or(0, |reloads| reloads.reload_failures),
@@ -290,12 +369,19 @@ impl State {
     }
 
     /// Endpoints that were not there a moment ago begin slowly. At the start of the process all are new, and so none is.
-    fn welcome(&self, snapshot: &Snapshot) {
+    fn welcome(&mut self, snapshot: &Snapshot, since: Option<Moment>) {
         let Some(before) = &self.current else { return };
-        let known: HashSet<SlotId> =
-            before.snapshot.endpoints.iter().map(|endpoint| endpoint.slot).collect();
-        let new = snapshot.endpoints.iter().filter(|endpoint| !known.contains(&endpoint.slot));
-        new.for_each(|endpoint| self.health.appear(endpoint.slot, clock::now()));
+        let slots = |snapshot: &Snapshot| -> HashSet<SlotId> {
+            snapshot.endpoints.iter().map(|endpoint| endpoint.slot).collect()
+        };
+        let (known, named) = (slots(&before.snapshot), slots(snapshot));
+        let new = || named.difference(&known).copied();
+        new().for_each(|slot| self.health.appear(slot, clock::now()));
+        self.publishing.keep(&named);
+        if let Some(since) = since {
+            self.publishing.expect(snapshot.number, since);
+            self.publishing.expect_requests(new(), since);
+        }
     }
 
     fn loads(&self, counter: ShardCounter) -> Vec<u64> {
@@ -311,4 +397,9 @@ impl State {
 pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     nanos(since) / 1_000_000
+}
+
+/// The same time by the clock of all threads.
+fn moment(at: Instant) -> Moment {
+    Moment::from_nanos(clock::now().as_nanos().saturating_sub(nanos(at.elapsed())))
 }

@@ -1,112 +1,59 @@
 //! Load, resolve, build, publish - and again whenever the file, what it refers to, or a name's address changes.
 
+mod told;
 mod why;
 
 use crate::config::Error;
 use crate::config::File;
+use crate::control::discover::desk::Change;
+use crate::control::discover::desk::Discovery;
 use crate::control::file;
 use crate::control::file::Source;
 use crate::control::file::Stamp;
 use crate::control::jwks::KeySets;
-use crate::control::metrics::KeySetNumbers;
+use crate::control::register::clerk::Wanted;
 use crate::control::resolve::Resolver;
 use crate::snapshot::Ledger;
 use crate::snapshot::Snapshot;
 use crate::snapshot::World;
 use crate::snapshot::build;
 use crate::snapshot::diff;
+use crate::snapshot::merged;
 use crate::snapshot::warnings;
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
+use tokio::sync::watch;
 
+pub use told::Published;
+pub use told::Reloaded;
+pub use told::Remote;
+pub use told::State;
 pub use why::Why;
+
+use told::lock;
 
 /// How often the files are looked at. A change is taken up once it has been there for two looks, so that a file
 /// is not read while it is being written.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long key sets that were never fetched are waited for, at the start and at a reload.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
+/// How long names of endpoints that were just found are waited for before they are published without addresses.
+const NAMES_WAIT: Duration = Duration::from_millis(200);
 /// How many snapshots are remembered.
 const HISTORY_MAX: usize = 16;
-
-/// A snapshot that was published.
-#[derive(Clone, Debug)]
-pub struct Published {
-    /// Its number.
-    pub number: u64,
-    /// Milliseconds since 1970.
-    pub unix_ms: u128,
-    /// Why it was built.
-    pub why: Why,
-    /// What it had differently from the one before.
-    pub changes: Vec<String>,
-}
-
-/// What the admin pages and metrics say of reloads.
-#[derive(Clone, Debug)]
-pub struct State {
-    /// The newest snapshot.
-    pub snapshot: Arc<Snapshot>,
-    /// The last 16, newest last.
-    pub history: VecDeque<Published>,
-    /// Whether the last reading of the file went well. A wrong file leaves the snapshot as it is.
-    pub is_last_reload_successful: bool,
-    /// What was wrong with it, one line each; empty after a success.
-    pub last_errors: Vec<String>,
-    /// What is allowed in it and yet hardly meant.
-    pub warnings: Vec<String>,
-    /// When the file was last read with success, in milliseconds since 1970.
-    pub last_success_unix_ms: u128,
-    /// How often the file was read with success.
-    pub reloads: u64,
-    /// How often it was read and was wrong.
-    pub reload_failures: u64,
-    /// What is known of each key set that is fetched.
-    pub key_sets: Vec<KeySetNumbers>,
-}
-
-/// What came of a reload: the number of the snapshot, or what is wrong.
-pub type Reloaded = Result<u64, Vec<String>>;
-
-/// Asks a running [`Watch`] for things, from other tasks.
-#[derive(Clone, Debug)]
-pub struct Remote {
-    asked: mpsc::Sender<oneshot::Sender<Reloaded>>,
-    state: Arc<Mutex<State>>,
-}
-
-impl Remote {
-    /// Has the file read again now.
-    ///
-    /// # Errors
-    /// What is wrong with it, or that nobody watches any more.
-    pub async fn reload(&self) -> Reloaded {
-        let gone = || vec!["the gateway is stopping".to_owned()];
-        let (answer, answered) = oneshot::channel();
-        self.asked.send(answer).await.map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
-    }
-
-    /// A copy of the state as it is now.
-    #[must_use]
-    pub fn state(&self) -> State {
-        lock(&self.state).clone()
-    }
-}
 
 /// Keeps the newest snapshot the newest.
 pub struct Watch {
     source: Source,
-    publish: Box<dyn Fn(Arc<Snapshot>) + Send>,
+    publish: Box<dyn Fn(Arc<Snapshot>, Option<Instant>) + Send>,
     resolver: Resolver,
+    discovery: Discovery,
     key_sets: KeySets,
     /// How many tokens were refused because nobody knows the key they are signed with.
     unknown_kids: Box<dyn Fn() -> u64 + Send>,
@@ -120,7 +67,11 @@ pub struct Watch {
     seen: Stamp,
     /// Noted before it is done, so that a turn that is dropped half-way is done by the next.
     pending: Option<Why>,
+    /// Since when.
+    noticed: Option<Instant>,
     waiting: Vec<oneshot::Sender<Reloaded>>,
+    /// Where the gateway is to make itself known, as of the file that is served.
+    wanted: watch::Sender<Vec<Wanted>>,
     asked: mpsc::Receiver<oneshot::Sender<Reloaded>>,
     remote: mpsc::Sender<oneshot::Sender<Reloaded>>,
     hangup: Option<tokio::signal::unix::Signal>,
@@ -128,21 +79,22 @@ pub struct Watch {
 
 impl Watch {
     /// Reads the source, looks up its names (for at most 5 s: a name without an answer has no address yet), and
-    /// publishes the first snapshot. Must run on the control thread's runtime.
+    /// publishes the first snapshot. `publish` also gets when what is new was learnt, but for the first. Must run on the control thread's runtime.
     ///
     /// # Errors
     /// All that is wrong with the config.
     pub async fn start(
         source: Source,
         steps: Vec<String>,
-        publish: impl Fn(Arc<Snapshot>) + Send + 'static,
+        publish: impl Fn(Arc<Snapshot>, Option<Instant>) + Send + 'static,
     ) -> Result<Self, Vec<Error>> {
         let mut ledger = Ledger::default();
         let mut resolver = Resolver::new();
         let before = Stamp::take(&source, None);
-        let (file, mut world) = source.load()?;
+        let mut discovery = Discovery::new();
+        let (file, mut world) = discovery.load(&source).await?;
         let used = before.with_paths_of(Stamp::take(&source, Some(&file)));
-        resolver.want(&file, Instant::now());
+        resolver.want(&merged(&file, &world.found), Instant::now());
         resolver.refresh(Instant::now()).await;
         world.addresses = resolver.addresses();
         world.steps = steps;
@@ -151,7 +103,9 @@ impl Watch {
         key_sets.first(FIRST_WAIT, Instant::now).await;
         world.jwks.extend(key_sets.texts());
         let snapshot = Arc::new(build(&file, &world, &mut ledger, 1)?);
-        publish(Arc::clone(&snapshot));
+        // Nobody waited for what was there at the start.
+        discovery.since();
+        publish(Arc::clone(&snapshot), None);
         let now = file::unix_time().as_millis();
         let first = Published { number: 1, unix_ms: now, why: Why::Start, changes: Vec::new() };
         let state = State {
@@ -164,15 +118,19 @@ impl Watch {
             reloads: 1,
             reload_failures: 0,
             key_sets: key_sets.numbers(),
+            sources: discovery.numbers(),
+            troubles: discovery.troubles(),
         };
         for warning in &state.warnings {
             tracing::warn!("{warning}");
         }
+        let (wanted, _) = watch::channel(discovery.registrations(&file, &world));
         let (remote, asked) = mpsc::channel(8);
         let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
         Ok(Self {
             publish: Box::new(publish),
             resolver,
+            discovery,
             key_sets,
             unknown_kids: Box::new(|| 0),
             unknown_kids_seen: 0,
@@ -183,7 +141,9 @@ impl Watch {
             seen: used.clone(),
             used,
             pending: None,
+            noticed: None,
             waiting: Vec::new(),
+            wanted,
             asked,
             remote,
             hangup: hangup
@@ -197,6 +157,11 @@ impl Watch {
     #[must_use]
     pub fn remote(&self) -> Remote {
         Remote { asked: self.remote.clone(), state: Arc::clone(&self.state) }
+    }
+
+    /// Where the gateway is to make itself known, whenever that is another.
+    pub(in crate::control) fn wanted(&self) -> watch::Receiver<Vec<Wanted>> {
+        self.wanted.subscribe()
     }
 
     /// `count` says how many tokens were refused because nobody knows the key they are signed with: when it rises, key sets
@@ -223,11 +188,13 @@ impl Watch {
     pub async fn turn(&mut self) {
         if self.pending.is_none() {
             self.pending = self.wait().await;
+            self.noticed = Some(Instant::now());
         }
         match self.pending {
             None => {}
             Some(Why::NamesMoved) => self.move_names().await,
             Some(Why::KeysFetched) => self.rebuild(Why::KeysFetched),
+            Some(Why::Discovered) => self.take_found().await,
             Some(why) => self.reload(why).await,
         }
         self.pending = None;
@@ -250,11 +217,16 @@ impl Watch {
                 lock(&self.state).key_sets = self.key_sets.numbers();
                 is_changed.then_some(Why::KeysFetched)
             }
+            change = self.discovery.changed() => Some(match change {
+                Change::Found => Why::Discovered,
+                Change::Held => Why::RegistryChanged,
+            }),
             () = tokio::time::sleep(LOOK_EVERY) => self.look(),
         }
     }
 
     fn look(&mut self) -> Option<Why> {
+        self.note_discovery();
         let unknown_kids = (self.unknown_kids)();
         if unknown_kids != std::mem::replace(&mut self.unknown_kids_seen, unknown_kids) {
             self.key_sets.hurry(Instant::now());
@@ -274,7 +246,25 @@ impl Watch {
         if !self.resolver.refresh(Instant::now()).await {
             return;
         }
+        self.noticed = Some(Instant::now());
         self.rebuild(Why::NamesMoved);
+    }
+
+    /// Takes up what is found. Names that were not known before are looked up meanwhile, for a moment: an endpoint without an
+    /// address has one a little later.
+    async fn take_found(&mut self) {
+        self.world.found = self.discovery.found();
+        let now = Instant::now();
+        self.resolver.want(&merged(&self.file, &self.world.found), now);
+        drop(tokio::time::timeout(NAMES_WAIT, self.resolver.refresh(now)).await);
+        self.rebuild(Why::Discovered);
+        self.note_discovery();
+    }
+
+    fn note_discovery(&self) {
+        let mut state = lock(&self.state);
+        state.sources = self.discovery.numbers();
+        state.troubles = self.discovery.troubles();
     }
 
     /// Builds the same file anew, of what is known of the world by now.
@@ -290,10 +280,14 @@ impl Watch {
 
     async fn reload(&mut self, why: Why) {
         let used = Stamp::take(&self.source, Some(&self.file));
-        let outcome = match self.source.load() {
+        let outcome = match self.discovery.load(&self.source).await {
             Ok((file, world)) => self.replace(file, world, why).await,
             Err(errors) => Err(errors),
         };
+        if outcome.is_err() {
+            self.discovery.want(&self.file, &self.world);
+        }
+        self.note_discovery();
         // As before the reading: what was written meanwhile is read again. A wrong file is not, until it changes.
         self.used = used.with_paths_of(Stamp::take(&self.source, Some(&self.file)));
         self.seen = self.used.clone();
@@ -310,7 +304,7 @@ impl Watch {
 
     async fn replace(&mut self, file: File, world: World, why: Why) -> Reloading {
         let now = Instant::now();
-        self.resolver.want(&file, now);
+        self.resolver.want(&merged(&file, &world.found), now);
         self.resolver.restart(now);
         self.resolver.refresh(now).await;
         self.key_sets.want(&file, &world, now);
@@ -322,7 +316,7 @@ impl Watch {
         let number = lock(&self.state).snapshot.number + 1;
         let built = build(&file, &world, &mut self.ledger, number);
         if built.is_err() {
-            self.resolver.want(&self.file, now);
+            self.resolver.want(&merged(&self.file, &self.world.found), now);
             self.key_sets.want(&self.file, &self.world, now);
         }
         let snapshot = built?;
@@ -333,6 +327,7 @@ impl Watch {
         }
         (self.file, self.world) = (file, world);
         self.adopt(snapshot, why);
+        self.wanted.send_replace(self.discovery.registrations(&self.file, &self.world));
         let mut state = lock(&self.state);
         state.is_last_reload_successful = true;
         state.last_errors.clear();
@@ -343,14 +338,15 @@ impl Watch {
         Ok(number)
     }
 
-    fn adopt(&self, snapshot: Snapshot, why: Why) {
+    fn adopt(&mut self, snapshot: Snapshot, why: Why) {
         let snapshot = Arc::new(snapshot);
         let changes = diff(&self.snapshot(), &snapshot);
         tracing::info!(number = snapshot.number, why = why.label(), "a new snapshot is published");
         for change in &changes {
             tracing::info!(number = snapshot.number, "{change}");
         }
-        (self.publish)(Arc::clone(&snapshot));
+        let since = self.discovery.since().or(self.noticed);
+        (self.publish)(Arc::clone(&snapshot), since);
         let mut state = lock(&self.state);
         if state.history.len() == HISTORY_MAX {
             state.history.pop_front();
@@ -373,11 +369,6 @@ impl Watch {
 }
 
 type Reloading = Result<u64, Vec<Error>>;
-
-/// The state is whole between any two statements, so a panic elsewhere does not spoil it.
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 #[cfg(test)]
 mod tests;

@@ -64,6 +64,12 @@ impl Health {
         self.stripe(shard, slot).begin();
     }
 
+    /// An endpoint is asked: notes when that was the first time since it appeared.
+    #[inline]
+    pub fn ask(&self, slot: SlotId, now: Moment) {
+        self.shared(slot).ask(now);
+    }
+
     /// An attempt is over: its last byte was relayed, or never will be.
     #[inline]
     pub fn end(&self, shard: ShardId, slot: SlotId) {
@@ -201,6 +207,12 @@ impl Health {
     /// The endpoint is new, or there again after a while: its checks say nothing yet.
     pub fn appear(&self, slot: SlotId, now: Moment) {
         self.shared(slot).appear(now);
+    }
+
+    /// When it was first asked since it appeared; none: not yet, or it was there from the start.
+    #[must_use]
+    pub fn first_asked(&self, slot: SlotId) -> Option<Moment> {
+        self.shared(slot).first()
     }
 
     /// What the endpoint's health checks say.

@@ -53,6 +53,8 @@ closed! {
         Naps => "naps",
         /// Gauge: number of the snapshot that this shard serves; 0 before the first.
         AdoptedSnapshot => "adopted_snapshot",
+        /// Gauge: when it was adopted, in nanoseconds of the clock; 0 before the first.
+        AdoptedAt => "adopted_at",
         /// Gauge: 1 once this shard has been told to drain and takes no new connections.
         Draining => "draining",
         /// Requests that were not HTTP/1.1 as the standard has it, refused and closed.

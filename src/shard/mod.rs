@@ -180,6 +180,9 @@ impl Shard {
     fn acknowledge(&self) {
         let world = self.world();
         self.page.set(ShardCounter::Turns, turn::counts().0);
+        if self.page.load(ShardCounter::AdoptedSnapshot) != world.snapshot.number {
+            self.page.set(ShardCounter::AdoptedAt, clock::now().as_nanos());
+        }
         self.page.set(ShardCounter::AdoptedSnapshot, world.snapshot.number);
         self.page.set(ShardCounter::Draining, u64::from(!world.is_serving()));
     }

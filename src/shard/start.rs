@@ -49,6 +49,7 @@ use crate::shard::state::State;
 use crate::shard::warm;
 use crate::sys::affinity;
 use crate::sys::limits;
+use crate::sys::slice;
 use crate::sys::socket;
 use crate::units::Moment;
 use crate::units::ShardId;
@@ -122,6 +123,9 @@ pub fn run(setup: Setup, started: mpsc::Sender<Started>) {
         tracing::warn!(shard = id.0, cpu, "cannot pin the shard to its cpu");
     }
     limits::precise_sleep();
+    if !slice::wake_soon() {
+        tracing::debug!(shard = id.0, "the shard waits its turn as long as any thread");
+    }
     let ring = Ring::build(&setup.ring);
     setup.built.wait();
     let tell = |outcome| {

@@ -93,16 +93,27 @@ fn endpoints(who: &str, old: &[EndpointOutline], new: &[EndpointOutline], lines:
         lines.push(format!("{who}: endpoint {} removed", endpoint.url));
     }
     for endpoint in new {
-        match old.iter().find(|old| old.url == endpoint.url) {
-            None => lines.push(format!(
-                "{who}: endpoint {} added, weight {}",
-                endpoint.url, endpoint.weight
-            )),
-            Some(before) if before.weight != endpoint.weight => lines.push(format!(
-                "{who}: endpoint {}: weight {} -> {}",
-                endpoint.url, before.weight, endpoint.weight
-            )),
-            Some(_) => {}
+        let Some(before) = old.iter().find(|old| old.url == endpoint.url) else {
+            let (url, weight) = (&endpoint.url, endpoint.weight);
+            lines.push(format!("{who}: endpoint {url} added, weight {weight}"));
+            continue;
+        };
+        let who = format!("{who}: endpoint {}", endpoint.url);
+        if before.weight != endpoint.weight {
+            lines.push(format!("{who}: weight {} -> {}", before.weight, endpoint.weight));
+        }
+        let keys: BTreeSet<&String> = before.traits.keys().chain(endpoint.traits.keys()).collect();
+        for key in keys {
+            let shown =
+                |of: &EndpointOutline| of.traits.get(key).map_or("none", String::as_str).to_owned();
+            let (was, is) = (shown(before), shown(endpoint));
+            if was != is {
+                lines.push(format!("{who}: {key} {was} -> {is}"));
+            }
+        }
+        if before.is_stale != endpoint.is_stale {
+            let is = if endpoint.is_stale { "stale" } else { "stale no more" };
+            lines.push(format!("{who} is {is}"));
         }
     }
 }

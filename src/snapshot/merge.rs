@@ -30,8 +30,8 @@ pub fn merged(file: &File, found: &HashMap<String, Vec<Endpoint>>) -> File {
 fn take_in(upstream: &mut Upstream, found: &[Endpoint]) {
     let mut known: BTreeSet<_> = upstream.endpoints.iter().map(|e| e.url.clone()).collect();
     for endpoint in found {
-        let is_nameable =
-            !endpoint.url.is_https || ServerName::try_from(endpoint.url.host.as_str()).is_ok();
+        let name = endpoint.name.as_ref().unwrap_or(&endpoint.url.host);
+        let is_nameable = !endpoint.url.is_https || ServerName::try_from(name.as_str()).is_ok();
         if upstream.endpoints.len() < FOUND_MAX && is_nameable && known.insert(endpoint.url.clone())
         {
             upstream.endpoints.push(endpoint.clone());

@@ -1,6 +1,7 @@
 //! A snapshot as operators may see it: JSON for the admin page, and what `ringway check` compares. No secrets.
 
 use crate::admission::jwt;
+use crate::config;
 use crate::config::LogPath;
 use crate::config::Traits;
 use crate::snapshot::Model;
@@ -103,6 +104,33 @@ pub struct ModelOutline {
     pub lane: u32,
     /// `aliases`, `upstream`, `upstream_model`, `deadlines.*`, `retry`, `fallback` and so on.
     pub settings: BTreeMap<String, String>,
+}
+
+impl EndpointOutline {
+    /// The same as a source would find it; none: its url cannot be read, which another version may have written.
+    #[must_use]
+    pub fn found(&self) -> Option<config::Endpoint> {
+        let text = |key: &str| self.traits.get(key).cloned();
+        let number = |key: &str| self.traits.get(key)?.parse().ok();
+        let traits = Traits {
+            region: text("region"),
+            zone: text("zone"),
+            model: text("model"),
+            version: text("version"),
+            capacity: number("capacity"),
+            headroom: number("headroom"),
+            is_draining: self.traits.contains_key("drain"),
+        };
+        Some(config::Endpoint {
+            place: config::Place::default(),
+            url: config::Url::parse(&self.url).ok()?,
+            weight: self.weight,
+            traits,
+            source: self.source.clone(),
+            is_stale: self.is_stale,
+            name: None,
+        })
+    }
 }
 
 /// What operators may see of a snapshot.

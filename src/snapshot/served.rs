@@ -164,14 +164,22 @@ fn endpoint(
         slot: ledger.slot(&upstream.base, &url.text, trust.map(|(number, _)| *number)),
         url: url.text.clone(),
         addresses,
-        host: url.authority.clone(),
+        host: authority(url, endpoint.name.as_deref()),
         path_prefix: url.path_prefix.clone(),
         traits: endpoint.traits.clone(),
         source: endpoint.source.clone(),
         is_stale: endpoint.is_stale,
         tls: trust.and_then(|(_, config)| {
-            let server_name = ServerName::try_from(url.host.clone()).ok()?;
+            let server_name = endpoint.name.as_ref().unwrap_or(&url.host).clone();
+            let server_name = ServerName::try_from(server_name).ok()?;
             Some(Tls { config: Arc::clone(config), server_name })
         }),
     }
+}
+
+/// What `Host` says: the url's authority, with the name that was looked up for it.
+fn authority(url: &config::Url, name: Option<&str>) -> String {
+    let Some(name) = name else { return url.authority.clone() };
+    let host_length = url.authority.rfind(']').map_or(url.host.len(), |end| end + 1);
+    format!("{name}{}", url.authority.get(host_length..).unwrap_or_default())
 }

@@ -5,4 +5,5 @@ pub mod clock;
 pub mod limits;
 pub mod memory;
 pub mod random;
+pub mod slice;
 pub mod socket;

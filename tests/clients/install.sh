@@ -6,9 +6,15 @@ set -eu
 python_packages="openai==3.54.0 anthropic==2.12.0 httpx==0.28.1 requests==2.32.5 jsonschema==4.25.1 httpx-sse==0.4.3 pyjwt==2.15.1 cryptography==50.0.2 http-message-signatures==3.0.0"
 node_packages="openai@6.49.0 @anthropic-ai/sdk@1.12.0 eventsource@4.1.1 jose@6.2.17 http-signature@1.4.0"
 
+# The last that Debian has, in a release that is not this one: its signature is checked by apt, and what it is by its sum.
+consul_package="consul=1.8.7+dfsg1-2+b3"
+consul_suite="http://deb.debian.org/debian bullseye main"
+consul_amd64="e4e888bba104daba1d9161f49bfc52649a7e4efd45b1a7ead5bc54f2cb9c89d9"
+
 root=$(cd "$(dirname "$0")/../.." && pwd)
 venv="$root/target/clients-venv"
 node="$root/target/clients-node"
+consul="$root/target/clients-consul"
 
 say() { echo "tests/clients/install.sh: $*" >&2; }
 
@@ -28,6 +34,8 @@ need chromium chromium
 need promtool prometheus
 need wrk wrk
 need openssl openssl
+need etcd etcd-server
+need etcdctl etcd-client
 need node nodejs
 need npm npm
 need python3 python3
@@ -69,9 +77,43 @@ install_node() {
     echo "$node_packages" >"$node/stamp"
 }
 
-# Both wait for their registry most of the time. (`set -e` does not reach into a function that is asked for its
+# Nothing of it becomes part of the system: apt has lists and packages of its own for it.
+install_consul() {
+    [ "$(cat "$consul/stamp" 2>/dev/null || true)" != "$consul_package" ] || return 0
+    say "apt-get download $consul_package"
+    rm -rf "$consul"
+    mkdir -p "$consul/apt/lists/partial" "$consul/apt/cache/archives/partial" "$consul/apt/parts"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $consul_suite" >"$consul/apt/sources.list"
+    cat >"$consul/apt/apt.conf" <<EOF
+Dir::Etc::SourceList "$consul/apt/sources.list";
+Dir::Etc::SourceParts "$consul/apt/parts";
+Dir::State::Lists "$consul/apt/lists";
+Dir::Cache "$consul/apt/cache";
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+APT::Sandbox::User "$(id -un)";
+EOF
+    (
+        cd "$consul/apt"
+        export APT_CONFIG="$consul/apt/apt.conf"
+        apt-get update -q >&2
+        apt-get download -q "$consul_package" >&2
+        if [ "$(dpkg --print-architecture)" = amd64 ]; then
+            echo "$consul_amd64 " ./consul_*.deb | sha256sum -c --quiet >&2
+        fi
+        dpkg -x ./consul_*.deb .
+    )
+    mv "$consul/apt/usr/bin/consul" "$consul/consul"
+    rm -rf "$consul/apt"
+    echo "$consul_package" >"$consul/stamp"
+}
+
+# All wait for their registries most of the time. (`set -e` does not reach into a function that is asked for its
 # status, so each is a shell of its own.)
 (install_node) &
 node_installing=$!
+(install_consul) &
+consul_installing=$!
 (install_python)
 wait "$node_installing"
+wait "$consul_installing"

@@ -9,7 +9,9 @@
 mod browser;
 #[path = "../golden/cases.rs"]
 mod cases;
+mod consul;
 mod curl;
+mod etcd;
 mod front;
 mod gateway;
 mod llm;

@@ -234,3 +234,41 @@ fn the_mock_serves_alone() {
     mock.kill().ok();
     mock.wait().ok();
 }
+
+/// What a config finds by itself is looked for; what cannot be asked is believed to be as the running gateway knows it.
+#[test]
+fn check_asks_where_endpoints_are() {
+    let upstream = Answering::saying("1");
+    let text = "[[upstream]]\nname = \"u\"\ndiscover = { file = \"found.json\" }\n\
+                [[model]]\nname = \"m\"\nupstream = \"u\"\n";
+    let gateway = Setup::new(text).start();
+    let check_file = |name: &str| {
+        let config = gateway.folder.join(name);
+        let output = run(&["check", "--config", config.to_str().expect("UTF-8")]);
+        assert_eq!(code(&output), 0, "{}", err(&output));
+        out(&output)
+    };
+    let check = || check_file("ringway.toml");
+    let said = check();
+    assert!(said.contains("found.json cannot be asked: "), "{said}");
+    assert!(said.contains("0 endpoint(s)") && said.contains("nothing would change"), "{said}");
+    let found =
+        format!("[{{\"url\": \"{}\", \"version\": \"2\", \"capacity\": 5}}]", upstream.url());
+    std::fs::write(gateway.folder.join("found.json"), &found).expect("a file");
+    gateway.await_metric("ringway_snapshot_adopted", &[], 2);
+    assert_eq!(gateway.ask(chat("m", "")).text(), "1");
+    let said = check();
+    assert!(said.contains("1 endpoint(s)") && said.contains("nothing would change"), "{said}");
+    std::fs::write(gateway.folder.join("found.json"), "{}").expect("a file");
+    let said = check();
+    assert!(said.contains("cannot be asked") && said.contains("nothing would change"), "{said}");
+    assert_eq!(gateway.ask(chat("m", "")).text(), "1");
+    // Gone from the config is gone all the same.
+    let config = gateway.folder.join("ringway.toml");
+    let config = std::fs::read_to_string(config).expect("it is there");
+    let listed = format!("endpoints = [{{ url = \"{}\" }}]", upstream.url());
+    let config = config.replace("discover = { file = \"found.json\" }", &listed);
+    std::fs::write(gateway.folder.join("other.toml"), config).expect("a file");
+    let said = check_file("other.toml");
+    assert!(said.contains("would change") && said.contains("version 2 -> none"), "{said}");
+}

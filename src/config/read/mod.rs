@@ -9,6 +9,7 @@ mod limits;
 mod listen;
 mod log;
 mod model;
+mod registry;
 mod retry;
 mod route;
 mod secret;
@@ -44,7 +45,7 @@ pub(crate) fn file(text: &str, name: &str) -> (File, Vec<Error>) {
         listen: listen::listen(None, &folder, &mut errors),
         admin: listen::admin(None, &mut errors),
         access_log: None,
-        node: discover::node(None, &mut errors),
+        node: registry::node(None, &mut errors),
         registries: Vec::new(),
         upstreams: Vec::new(),
         models: Vec::new(),
@@ -78,9 +79,9 @@ pub(crate) fn file(text: &str, name: &str) -> (File, Vec<Error>) {
     file.listen = listen::listen(top.table("listen", &mut errors), &folder, &mut errors);
     file.admin = listen::admin(top.table("admin", &mut errors), &mut errors);
     file.access_log = log::access_log(top.table("access_log", &mut errors), &folder, &mut errors);
-    file.node = discover::node(top.table("node", &mut errors), &mut errors);
+    file.node = registry::node(top.table("node", &mut errors), &mut errors);
     for section in top.tables("registry", "[[registry]]", &mut errors) {
-        file.registries.extend(discover::registry(&section, &folder, &mut errors));
+        file.registries.extend(registry::registry(&section, &folder, &mut errors));
     }
     for section in top.tables("upstream", "[[upstream]]", &mut errors) {
         file.upstreams.push(upstream::upstream(&section, &folder, &mut errors));
@@ -101,7 +102,7 @@ pub(crate) fn file(text: &str, name: &str) -> (File, Vec<Error>) {
     file.tenants =
         tenants.iter().map(|section| tenant::tenant(section, &folder, &mut errors)).collect();
     listen::default_identity(top.table("listen", &mut quiet), &mut file);
-    discover::check(&file, &mut errors);
+    registry::check(&file, &mut errors);
     check::whole(&file, &mut errors);
     access::whole(&file, &mut errors);
     (file, errors.list)

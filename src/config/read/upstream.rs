@@ -1,12 +1,12 @@
 //! `[[upstream]]`.
 
 use crate::config::check;
+use crate::config::deadlines::DeadlineOverrides;
+use crate::config::deadlines::Deadlines;
+use crate::config::deadlines::Pool;
 use crate::config::file::Ca;
-use crate::config::file::DeadlineOverrides;
-use crate::config::file::Deadlines;
 use crate::config::file::Dialect;
 use crate::config::file::Endpoint;
-use crate::config::file::Pool;
 use crate::config::file::Upstream;
 use crate::config::read::balance;
 use crate::config::read::discover;
@@ -141,7 +141,9 @@ fn endpoints(section: &Section<'_>, errors: &mut Errors<'_>) -> Vec<Endpoint> {
     let before = errors.list.len();
     let mut endpoints = Vec::new();
     for table in section.tables("endpoints", EXAMPLE, errors) {
-        let known: Vec<&str> = ["url", "weight"].into_iter().chain(discover::TRAITS).collect();
+        let known = [
+            "url", "weight", "region", "zone", "model", "version", "capacity", "headroom", "drain",
+        ];
         table.refuse_unknown(&known, &[], errors);
         let traits = discover::traits(&table, errors);
         let weight = table.number("weight", &(0..=1000), errors).unwrap_or(1);
@@ -156,6 +158,7 @@ fn endpoints(section: &Section<'_>, errors: &mut Errors<'_>) -> Vec<Endpoint> {
                 traits,
                 source: None,
                 is_stale: false,
+                name: None,
             }),
             Err(why) => errors.add(&text.place, why),
         }

@@ -1,7 +1,7 @@
 //! What upstreams and models say of failures that is allowed and yet hardly meant.
 
+use crate::config::deadlines::Deadlines;
 use crate::config::error::Place;
-use crate::config::file::Deadlines;
 use crate::config::file::File;
 use crate::config::file::Model;
 use crate::config::file::Upstream;

@@ -1,8 +1,17 @@
 //! Endpoints that the file does not list: sources are asked, each by a task of its own, and what they say goes to the board.
 
 pub(super) mod board;
+pub(super) mod consul;
+pub(super) mod desk;
+pub(super) mod dns;
+pub(super) mod entry;
+pub(super) mod etcd;
+pub(super) mod file;
+pub(super) mod flaps;
 pub(super) mod http;
 pub(super) mod overlay;
+pub(super) mod registries;
+pub(super) mod sources;
 pub(super) mod tell;
 
 use std::sync::Arc;
@@ -17,7 +26,7 @@ use crate::sys::random;
 /// How long after the first failure a source is asked again; twice as long after each more.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 /// The longest pause, without what chance adds.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+const PAUSE_MAX: Duration = Duration::from_secs(8);
 
 /// How a registry is reached.
 #[derive(Clone, Debug, Default)]
@@ -65,7 +74,7 @@ mod tests {
     fn pauses_grow_to_a_bound() {
         let ms = |failures, dice| paused(failures, dice).as_millis();
         assert_eq!([ms(0, 0), ms(1, 0), ms(2, 0), ms(3, 0)], [250, 250, 500, 1_000]);
-        assert_eq!([ms(8, 0), ms(u32::MAX, 0)], [30_000, 30_000]);
-        assert_eq!([ms(1, 255), ms(9, 255)], [374, 44_941]);
+        assert_eq!([ms(6, 0), ms(u32::MAX, 0)], [8_000, 8_000]);
+        assert_eq!([ms(1, 255), ms(9, 255)], [374, 11_984]);
     }
 }

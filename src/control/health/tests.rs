@@ -88,7 +88,7 @@ fn checks_reach_the_page_and_follow_the_config() {
         let checked = "health = { preset = \"models\", interval_ms = 100, timeout_ms = 100, unhealthy_after = 2 }";
         let first = snapshot(&mut ledger, &server.url, checked);
         let slot = first.endpoints[0].slot;
-        shared.lock().publish(first);
+        shared.lock().publish(first, None);
         let check = || health.details(slot, clock::now()).check;
         let standing = || health.state(slot, clock::now()).standing();
 
@@ -109,7 +109,7 @@ fn checks_reach_the_page_and_follow_the_config() {
         // Without checks nothing is known, whatever the last one said.
         server.status.set(500);
         until_is("unwell again", || check() == Check::Failing).await;
-        shared.lock().publish(snapshot(&mut ledger, &server.url, ""));
+        shared.lock().publish(snapshot(&mut ledger, &server.url, ""), None);
         until_is("unknown", || check() == Check::Unknown).await;
         assert_eq!(standing(), Standing::Usable);
         let asked = server.asked.get();
@@ -127,7 +127,7 @@ fn checks_that_nobody_makes_say_nothing() {
     let mut state = State::new(Vec::new(), publisher, Arc::clone(&health));
     let snapshot = snapshot(&mut Ledger::default(), "http://127.0.0.1:9", "");
     let slot = snapshot.endpoints[0].slot;
-    state.publish(snapshot);
+    state.publish(snapshot, None);
     health.set_check(slot, Check::Failing, clock::now());
     abandon(&state);
     assert_eq!(health.state(slot, clock::now()).standing(), Standing::Usable);
@@ -145,10 +145,10 @@ fn endpoints_that_come_later_are_new() {
     let first = snapshot(&mut ledger, one, "");
     let second = snapshot(&mut ledger, other, "");
     let slots = [first.endpoints[0].slot, second.endpoints[0].slot];
-    state.publish(Arc::clone(&first));
+    state.publish(Arc::clone(&first), None);
     assert!(health.since(slots[0]) < before);
-    state.publish(second);
+    state.publish(second, None);
     assert!(health.since(slots[0]) < before && health.since(slots[1]) >= before);
-    state.publish(first);
+    state.publish(first, None);
     assert!(health.since(slots[0]) >= before, "it is back, and cold");
 }

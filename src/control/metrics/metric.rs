@@ -63,6 +63,11 @@ pub(super) enum Samples {
     Refusals,
     /// A number of each key set that is fetched.
     KeySets(KeySetNumber),
+    Sources(SourceNumber),
+    /// A histogram of control's own.
+    Spans(Span),
+    /// Whether registries know the gateway.
+    Registered,
     /// Tokens by model, upstream and kind.
     Tokens,
     /// The two histograms of tokens.
@@ -128,6 +133,25 @@ pub(super) enum KeySetNumber {
     Keys,
     Failures,
     FetchedAt,
+}
+
+/// Histograms of control's own.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Span {
+    Publish,
+    FirstRequest,
+}
+
+/// Numbers of a source of endpoints.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum SourceNumber {
+    Up,
+    Endpoints,
+    Stale,
+    Damped,
+    Answers,
+    Failures,
+    SinceAnswer,
 }
 
 pub(super) const fn counter(name: &'static str, samples: Samples, help: &'static str) -> Metric {

@@ -6,6 +6,8 @@ mod endpoints;
 mod lanes;
 mod metric;
 mod reference;
+mod sources;
+mod spans;
 mod text;
 
 use std::sync::Arc;
@@ -37,6 +39,9 @@ pub use crate::control::metrics::endpoints::STATES;
 pub use crate::control::metrics::metric::Kind;
 pub use crate::control::metrics::metric::Metric;
 pub use crate::control::metrics::reference::REFERENCE;
+pub use crate::control::metrics::sources::SourceNumbers;
+pub use crate::control::metrics::spans::Spans;
+pub use crate::control::register::clerk::RegisteredNumbers;
 
 /// The content type of the page.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -67,6 +72,14 @@ pub struct ControlNumbers {
     pub keys_bytes: u64,
     /// Key sets that are fetched.
     pub key_sets: Vec<KeySetNumbers>,
+    /// Sources of endpoints.
+    pub sources: Vec<SourceNumbers>,
+    /// From a source's answer, or a file that was noticed, to its adoption by every shard.
+    pub publish: Spans,
+    /// From a source's answer to the first attempt at an endpoint that is new.
+    pub first_request: Spans,
+    /// Where the gateway makes itself known.
+    pub registered: Vec<RegisteredNumbers>,
     /// Endpoints of the published snapshot.
     pub endpoints: Vec<EndpointNumbers>,
     /// The last attempt to read the configuration and what it names was successful.
@@ -153,20 +166,15 @@ impl View<'_> {
             Samples::Endpoints(number) => {
                 endpoints::samples(&self.numbers.endpoints, number, name, out);
             }
-            Samples::Refusals => {
-                for reason in Reason::all() {
-                    let count = self.sum(reason);
-                    if count > 0 {
-                        let labels = Labels::new().with("reason", reason.label());
-                        text::sample(out, name, &labels, count);
-                    }
-                }
-            }
+            Samples::Refusals => self.refusals(name, out),
             Samples::KeySets(number) => {
-                for set in &self.numbers.key_sets {
-                    key_set(set, number, name, out);
-                }
+                self.numbers.key_sets.iter().for_each(|set| key_set(set, number, name, out));
             }
+            Samples::Sources(number) => {
+                sources::samples(&self.numbers.sources, number, name, out);
+            }
+            Samples::Spans(span) => spans::write(self.numbers, span, name, out),
+            Samples::Registered => sources::registered(&self.numbers.registered, name, out),
             Samples::Tokens => self.lanes.iter().for_each(|lane| lanes::tokens(lane, name, out)),
             Samples::TokenUsage => {
                 for lane in &self.lanes {
@@ -214,6 +222,17 @@ impl View<'_> {
             }
             By::Resumed => self.each("result", Resumed::ALL, Resumed::label, name, out),
             By::Continued => self.each("how", Continued::ALL, Continued::label, name, out),
+        }
+    }
+
+    /// Those that have happened: there are many reasons, and most never come up.
+    fn refusals(&self, name: &str, out: &mut String) {
+        for reason in Reason::all() {
+            let count = self.sum(reason);
+            if count > 0 {
+                let labels = Labels::new().with("reason", reason.label());
+                text::sample(out, name, &labels, count);
+            }
         }
     }
 

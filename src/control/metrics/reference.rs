@@ -7,6 +7,8 @@ use crate::control::metrics::metric::Kind;
 use crate::control::metrics::metric::Metric;
 use crate::control::metrics::metric::Process;
 use crate::control::metrics::metric::Samples;
+use crate::control::metrics::metric::SourceNumber;
+use crate::control::metrics::metric::Span;
 use crate::control::metrics::metric::counter;
 use crate::control::metrics::metric::gauge;
 use crate::control::metrics::metric::times;
@@ -335,6 +337,58 @@ pub const REFERENCE: &[Metric] = &[
         "ringway_jwks_failures_total",
         Samples::KeySets(KeySetNumber::Failures),
         "Attempts to fetch the keys of an issuer that failed; the keys before are kept.",
+    ),
+    gauge(
+        "ringway_source_up",
+        Samples::Sources(SourceNumber::Up),
+        "1 if the last question to a source of endpoints was answered, else 0.",
+    ),
+    gauge(
+        "ringway_source_endpoints",
+        Samples::Sources(SourceNumber::Endpoints),
+        "Endpoints that are believed of a source, stale ones included.",
+    ),
+    gauge(
+        "ringway_source_stale_endpoints",
+        Samples::Sources(SourceNumber::Stale),
+        "Endpoints that are kept although their source does not name them now.",
+    ),
+    gauge(
+        "ringway_source_damped_endpoints",
+        Samples::Sources(SourceNumber::Damped),
+        "Endpoints of a source that stay away for a while because they came and went too often.",
+    ),
+    counter(
+        "ringway_source_answers_total",
+        Samples::Sources(SourceNumber::Answers),
+        "Answers of a source of endpoints.",
+    ),
+    counter(
+        "ringway_source_failures_total",
+        Samples::Sources(SourceNumber::Failures),
+        "Questions to a source of endpoints that were not answered.",
+    ),
+    gauge(
+        "ringway_source_last_answer_seconds",
+        Samples::Sources(SourceNumber::SinceAnswer),
+        "Time since the last answer of a source of endpoints.",
+    ),
+    Metric {
+        name: "ringway_publish_seconds",
+        kind: Kind::Histogram,
+        help: "Time from a source's answer, or from a file that was noticed, until every shard serves it.",
+        samples: Samples::Spans(Span::Publish),
+    },
+    Metric {
+        name: "ringway_endpoint_first_request_seconds",
+        kind: Kind::Histogram,
+        help: "Time from a source's answer, or from a file that was noticed, to the first attempt at an endpoint that is new.",
+        samples: Samples::Spans(Span::FirstRequest),
+    },
+    gauge(
+        "ringway_registered",
+        Samples::Registered,
+        "1 if the registry has taken the last sign of life of the gateway, else 0.",
     ),
     gauge(
         "ringway_config_last_reload_successful",

@@ -1,8 +1,6 @@
 //! The resolver against a name server of three lines that says what it is told to.
 
 use super::*;
-use hickory_resolver::config::ConnectionConfig;
-use hickory_resolver::config::NameServerConfig;
 use std::sync::Arc;
 use std::sync::Mutex;
 use tokio::net::UdpSocket;
@@ -45,11 +43,7 @@ fn answer(question: &[u8], says: &Says) -> Vec<u8> {
 }
 
 fn asking(port: u16) -> TokioResolver {
-    let mut connection = ConnectionConfig::udp();
-    connection.port = port;
-    let server = NameServerConfig::new(Ipv4Addr::LOCALHOST.into(), true, vec![connection]);
-    let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
-    finish(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()))
+    open_at((Ipv4Addr::LOCALHOST, port).into())
 }
 
 #[test]

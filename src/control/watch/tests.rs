@@ -40,7 +40,7 @@ fn on_runtime<T>(future: impl Future<Output = T>) -> T {
 async fn start(path: PathBuf) -> (Watch, Arc<Mutex<Vec<u64>>>) {
     let published = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&published);
-    let publish = move |snapshot: Arc<Snapshot>| list.lock().unwrap().push(snapshot.number);
+    let publish = move |snapshot: Arc<Snapshot>, _| list.lock().unwrap().push(snapshot.number);
     (Watch::start(Source::File(path), Vec::new(), publish).await.unwrap(), published)
 }
 

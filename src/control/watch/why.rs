@@ -15,6 +15,10 @@ pub enum Why {
     NamesMoved,
     /// An issuer of tokens has other keys.
     KeysFetched,
+    /// Registries or names say other endpoints.
+    Discovered,
+    /// A registry holds another config.
+    RegistryChanged,
 }
 
 impl Why {
@@ -28,6 +32,8 @@ impl Why {
             Self::Asked => "asked",
             Self::NamesMoved => "names_moved",
             Self::KeysFetched => "keys_fetched",
+            Self::Discovered => "discovered",
+            Self::RegistryChanged => "registry_changed",
         }
     }
 }

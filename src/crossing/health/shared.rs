@@ -38,6 +38,8 @@ pub(super) struct Shared<W> {
     since: W,
     /// See [`Live::words`].
     live: [W; 2],
+    /// When it was first asked since it appeared, in nanoseconds of the clock; [`UNASKED`] before.
+    first: W,
     second: Second<W>,
 }
 
@@ -50,6 +52,9 @@ struct Second<W> {
 
 // SAFETY: it is atomic integers, and padding behind those of each line.
 unsafe impl Cells for Shared<AtomicU64> {}
+
+/// It has appeared, and nobody has asked it. Zero, as memory begins, is one that was there from the start.
+const UNASKED: u64 = 1;
 
 const _: () = assert!(size_of::<Shared<AtomicU64>>() == 256);
 const _: () = assert!(std::mem::offset_of!(Shared<AtomicU64>, second) == 128);
@@ -226,8 +231,24 @@ impl<W: Word> Shared<W> {
         self.ejected.change(|_| Some(until.as_nanos()));
     }
 
+    /// It is asked: notes the first time.
+    #[inline]
+    pub(super) fn ask(&self, now: Moment) {
+        if self.first.load() == UNASKED {
+            let now = now.as_nanos().max(UNASKED + 1);
+            self.first.change(|first| (first == UNASKED).then_some(now));
+        }
+    }
+
+    /// When it was first asked since it appeared.
+    pub(super) fn first(&self) -> Option<Moment> {
+        let first = self.first.load();
+        (first > UNASKED).then(|| Moment::from_nanos(first))
+    }
+
     /// It is there, and nothing is known of it.
     pub(super) fn appear(&self, now: Moment) {
+        self.first.change(|_| Some(UNASKED));
         self.check.change(|_| Some(Check::Unknown as u64));
         self.well_from(now);
     }

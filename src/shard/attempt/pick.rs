@@ -177,6 +177,7 @@ impl<'s, 'w> Picking<'_, 's, 'w> {
             }
             return None;
         }
+        self.shard.health.ask(slot, self.now);
         Some(Seat::take(self.shard, (upstream.group, slot), max.is_some(), is_probe))
     }
 

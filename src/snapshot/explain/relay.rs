@@ -135,6 +135,15 @@ impl Explanation {
             .before_fallback(has_fallback);
         let choices = candidates.shown(model, path);
         let balance = upstream.strategy.label();
+        if choices.is_empty() {
+            let then = if has_fallback {
+                "the next of its fallbacks is asked"
+            } else {
+                "it would fail with 503"
+            };
+            self.step(format!("it has no endpoint now: {then}"));
+            return choices;
+        }
         self.step(format!("one of {} endpoint(s) gets it, by {balance}", choices.len()));
         if let Some(text) = text {
             self.step(text);

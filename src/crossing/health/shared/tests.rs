@@ -28,6 +28,7 @@ impl<W> Shared<W> {
             failures: zero(),
             since: zero(),
             live: [zero(), zero()],
+            first: zero(),
             second: Second {
                 places: zero(),
                 opened: std::array::from_fn(|_| zero()),
