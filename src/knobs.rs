@@ -33,6 +33,8 @@ pub struct Knobs {
     pub replay_bytes: usize,
     /// Requests of each shard that wait for their turn at a limit.
     pub queue_max: u64,
+    /// Endpoints that are told apart at a time, on all upstreams, those included that are gone and some request still holds.
+    pub endpoints_max: usize,
     /// Longest nap of a busy shard before it waits for events, in microseconds; 0: never.
     pub wake_us: u32,
     /// What the kernel may hold for one direction of a connection that is read slowly, in bytes; 0: its own choice.
@@ -52,6 +54,8 @@ pub const RESERVED_FILES: u64 = 256;
 /// Memory that a request in flight is reckoned with: its task, its buffers, what the kernel has for two sockets.
 const REQUEST_BYTES: u64 = 16 << 10;
 const REQUESTS_MAX: u64 = STREAMS_MAX;
+const ENDPOINTS_MIN: u64 = 64;
+const ENDPOINTS_MAX: u64 = 65_536;
 /// With less a shard could not even hold a usual request.
 const HELD_BYTES_MIN: u64 = 64 << 10;
 /// A machine with little memory is better served by a shard that swaps than by one that refuses.
@@ -100,6 +104,8 @@ impl Knobs {
         let requests_max = number("RINGWAY_REQUESTS_MAX", 0, 1..=REQUESTS_MAX);
         let held_bytes_max = number("RINGWAY_HELD_BYTES_MAX", 0, HELD_BYTES_MIN..=HELD_BYTES_MAX);
         let queue_max = number("RINGWAY_QUEUE_MAX", 0, 1..=REQUESTS_MAX);
+        let endpoints_max =
+            number("RINGWAY_ENDPOINTS_MAX", ENDPOINTS_MAX, ENDPOINTS_MIN..=ENDPOINTS_MAX);
         // Zero has a meaning here: as the machine has it is what no number says.
         let replay_mib = number("RINGWAY_REPLAY_MIB", u64::MAX, 0..=REPLAY_MIB_MAX);
         let is_legacy_forced = match get("RINGWAY_DRIVER").as_deref() {
@@ -128,6 +134,7 @@ impl Knobs {
             requests_max,
             held_bytes_max,
             queue_max,
+            endpoints_max: usize::try_from(endpoints_max).unwrap_or(usize::MAX),
             replay_bytes: 0,
             wake_us: u32::try_from(wake_us).unwrap_or(WAKE_US_DEFAULT),
             socket_bytes: u32::try_from(socket_kib * 1024).unwrap_or(0),
@@ -217,6 +224,7 @@ mod tests {
         assert_eq!(knobs.held_bytes_max, 1 << 30);
         assert_eq!(knobs.queue_max, knobs.requests_max / 4);
         assert_eq!(knobs.replay_bytes, 256 << 20);
+        assert_eq!(knobs.endpoints_max, crate::snapshot::SLOTS_MAX);
     }
 
     #[test]

@@ -123,6 +123,7 @@ pub fn serve_with(
         publisher,
         health,
         drain: knobs.drain,
+        endpoints_max: knobs.endpoints_max,
         commands,
         ready: Box::new(move |ready| {
             let watched =

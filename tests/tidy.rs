@@ -112,6 +112,7 @@ const KEYS: &[(&str, &str)] = &[
     ("listen::admin", "admin."),
     ("log::access_log", "access_log."),
     ("upstream::upstream", "upstream."),
+    ("secret::source", "admin.token."),
     ("secret::source", "upstream.api_key."),
     ("secret::source", "jwt.secret."),
     ("secret::source", "tenant.signatures.secret."),

@@ -63,9 +63,9 @@ for source in "${sources[@]}"; do
     port=$((port + 1))
     if [ "$source" = etcd ]; then
         etcd --data-dir "$run/etcd" --listen-client-urls http://127.0.0.1:18321 --advertise-client-urls http://127.0.0.1:18321 \
-            --listen-peer-urls http://127.0.0.1:18322 >"$run/etcd.log" 2>&1 &
+            --listen-peer-urls http://127.0.0.1:18322 >"$run/etcd-server.log" 2>&1 &
         started+=("$!") && disown
-        listening 18321 etcd
+        listening 18321 etcd-server
     fi
     python3 "$here/drive.py" prepare "$run" "$source" "$port"
     RINGWAY_SHARDS=${SHARDS:-2} "$bin/ringway" serve --config "$run/$source.toml" >"$run/$source.log" 2>&1 &

@@ -93,7 +93,8 @@ impl File {
             RegistryKind::Consul { token, .. } => token.as_ref(),
             RegistryKind::Etcd { login, .. } => login.as_ref().map(|(_, password)| password),
         });
-        upstreams.chain(issuers).chain(tenants).chain(registries)
+        let admin = self.admin.token.iter();
+        upstreams.chain(issuers).chain(tenants).chain(registries).chain(admin)
     }
 
     /// Every list of addresses that is to be read; the same one may come several times.
@@ -150,6 +151,8 @@ pub struct Limits {
 pub struct Admin {
     /// The address of metrics, health and the admin pages.
     pub address: SocketAddr,
+    /// What operators show to see the admin pages and to change things.
+    pub token: Option<KeySource>,
 }
 
 /// `[access_log]`.

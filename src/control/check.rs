@@ -9,6 +9,7 @@ use crate::control::file::Source;
 use crate::control::metrics::SourceNumbers;
 use crate::control::resolve::Resolver;
 use crate::control::state::unix_ms;
+use crate::snapshot::AdminToken;
 use crate::snapshot::Asked;
 use crate::snapshot::Ledger;
 use crate::snapshot::Look;
@@ -52,7 +53,7 @@ pub fn check(config: PathBuf, out: &mut dyn Write, complaints: &mut dyn Write) -
     for Trouble { text, .. } in &troubles {
         writeln!(out, "warning: {text}")?;
     }
-    let running = running(file.admin.address);
+    let running = running(file.admin.address, snapshot.admin_token.as_ref());
     if let Ok(running) = &running
         && take_over(running, &troubles, &mut world)
         && let Ok(whole) = build(&file, &world, &mut Ledger::default(), 0)
@@ -163,7 +164,7 @@ fn load(source: &Source, has_names: bool) -> Result<Loaded, Vec<Error>> {
     };
     runtime.block_on(async {
         let mut discovery = Discovery::new();
-        let (file, mut world) = discovery.load(source).await?;
+        let (file, mut world, _) = discovery.load(source).await?;
         if has_names {
             let mut resolver = Resolver::new();
             resolver.want(&merged(&file, &world.found), Instant::now());
@@ -204,7 +205,7 @@ fn take_over(running: &Outline, troubles: &[Trouble], world: &mut World) -> bool
 }
 
 /// The outline of the gateway that answers at `admin`; why there is none, in words.
-fn running(admin: SocketAddr) -> Result<Outline, String> {
+fn running(admin: SocketAddr, token: Option<&AdminToken>) -> Result<Outline, String> {
     let mut address = admin;
     if admin.ip().is_unspecified() {
         let ip: std::net::IpAddr = if admin.is_ipv4() {
@@ -219,8 +220,12 @@ fn running(admin: SocketAddr) -> Result<Outline, String> {
     stream.set_read_timeout(Some(ADMIN_TIMEOUT)).map_err(explain)?;
     stream.set_write_timeout(Some(ADMIN_TIMEOUT)).map_err(explain)?;
     // HTTP/1.0: the answer has no chunks and ends with the connection.
-    let request = format!("GET /admin/snapshot HTTP/1.0\r\nhost: {address}\r\n\r\n");
-    stream.write_all(request.as_bytes()).map_err(explain)?;
+    let mut request = format!("GET /admin/snapshot HTTP/1.0\r\nhost: {address}\r\n").into_bytes();
+    if let Some(token) = token {
+        request.extend([b"authorization: Bearer ", token.secret.expose(), b"\r\n"].concat());
+    }
+    request.extend(b"\r\n");
+    stream.write_all(&request).map_err(explain)?;
     let mut answer = Vec::new();
     stream.take(ADMIN_BYTES_MAX).read_to_end(&mut answer).map_err(explain)?;
     let end = memchr::memmem::find(&answer, b"\r\n\r\n").ok_or("its answer is not HTTP")?;

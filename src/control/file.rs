@@ -82,13 +82,17 @@ impl Source {
         with_world(file, errors)
     }
 
-    /// The same, with what registries hold of the config behind it.
+    /// The same of a text that was read from it, with what registries hold of the config behind it.
     ///
     /// # Errors
     /// As before; what is wrong with a registry's entries is none, they are left out or as they were.
-    pub(super) fn load_with(&self, held: &[Held], good: &mut Good) -> Result<Loaded, Vec<Error>> {
-        let Composed { file, errors, refused, .. } =
-            overlay::compose(&self.text()?, &self.name(), held, good);
+    pub(super) fn load_with(
+        &self,
+        text: &str,
+        held: &[Held],
+        good: &mut Good,
+    ) -> Result<Loaded, Vec<Error>> {
+        let Composed { file, errors, refused } = overlay::compose(text, &self.name(), held, good);
         let (file, world) = with_world(file, errors)?;
         Ok(Loaded { file, world, refused })
     }

@@ -14,6 +14,7 @@ pub mod key;
 pub mod log;
 pub mod metrics;
 pub mod names;
+mod orders;
 mod process;
 mod publishing;
 mod register;
@@ -30,8 +31,6 @@ use std::time::Instant;
 
 use tokio::net::TcpListener;
 use tokio::runtime;
-use tokio::signal::unix::SignalKind;
-use tokio::signal::unix::signal;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
@@ -41,6 +40,9 @@ use crate::admission::Refusal;
 use crate::config;
 use crate::control::file::Source;
 use crate::control::log::access::AccessLog;
+use crate::control::orders::Order;
+use crate::control::orders::end;
+use crate::control::orders::orders;
 use crate::control::state::Shared;
 use crate::control::state::State;
 use crate::control::watch::Watch;
@@ -49,7 +51,14 @@ use crate::crossing::health::SharedHealth;
 use crate::crossing::publish::Publisher;
 use crate::crossing::records;
 use crate::record::Reason;
+use crate::snapshot::LANES_MAX;
+use crate::snapshot::Ledger;
 use crate::snapshot::Snapshot;
+
+pub use crate::control::orders::Command;
+pub use crate::control::orders::Commands;
+pub use crate::control::orders::Remote;
+pub use crate::control::orders::remote;
 
 /// How often records are fetched while an access log is written, and how often a drain is looked after.
 const TICK: Duration = Duration::from_millis(50);
@@ -59,8 +68,6 @@ const TICK_IDLE: Duration = Duration::from_secs(1);
 const TAKE_MAX: usize = 16 * 1024;
 /// How long the access log may take to be finished at the end.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
-/// Commands that wait at most. They are few, and each is as good as two of its kind.
-const COMMANDS_MAX: usize = 16;
 
 /// Control's ends of what it shares with one shard.
 #[derive(Debug)]
@@ -87,6 +94,8 @@ pub struct Options {
     pub health: SharedHealth,
     /// How long streams may go on after the first SIGTERM.
     pub drain: Duration,
+    /// Endpoints that are told apart at a time.
+    pub endpoints_max: usize,
     /// Commands of the process itself.
     pub commands: Commands,
     /// Called once, when the first snapshot is published and the admin listener is bound.
@@ -127,49 +136,6 @@ pub enum ExitReason {
     System(io::Error),
 }
 
-/// What control can be told, by a signal or by the process itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// As SIGHUP: read the config again, open the access log again.
-    Reread,
-    /// SIGTERM, SIGINT: drain and end; a second one ends at once.
-    End,
-    /// End at once.
-    Stop,
-    /// Every shard listens, at this address: registries may hear of the gateway.
-    Listening(SocketAddr),
-}
-
-/// A command or a signal that is not one.
-#[derive(Clone, Copy, Debug)]
-enum Order {
-    Command(Command),
-    /// SIGHUP.
-    Hangup,
-}
-
-/// Tells control what to do, from any thread.
-#[derive(Clone, Debug)]
-pub struct Remote(mpsc::Sender<Command>);
-
-/// Control's end of a [`Remote`].
-#[derive(Debug)]
-pub struct Commands(mpsc::Receiver<Command>);
-
-/// A remote and the end that goes into [`Options`].
-#[must_use]
-pub fn remote() -> (Remote, Commands) {
-    let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
-    (Remote(sender), Commands(receiver))
-}
-
-impl Remote {
-    /// Tells control; false if it has ended or has not looked for a long time. Never waits.
-    pub fn tell(&self, command: Command) -> bool {
-        self.0.try_send(command).is_ok()
-    }
-}
-
 /// Runs control on this thread until it is told to end.
 pub fn run(options: Options) -> ExitReason {
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
@@ -183,7 +149,8 @@ pub fn run(options: Options) -> ExitReason {
 }
 
 async fn control(options: Options) -> ExitReason {
-    let Options { source, steps, admin, shards, publisher, health, drain, commands, ready } =
+    let ledger = Ledger::with_room(options.endpoints_max, LANES_MAX);
+    let Options { source, steps, admin, shards, publisher, health, drain, commands, ready, .. } =
         options;
     let mut tasks = JoinSet::new();
     let mut orders = match orders(commands, &mut tasks) {
@@ -196,7 +163,7 @@ async fn control(options: Options) -> ExitReason {
     let shared = Shared::new(State::new(pages, publisher, health));
     let publishing = shared.clone();
     let started = tokio::select! {
-        started = Watch::start(source, steps, move |snapshot, since| publishing.lock().publish(snapshot, since)) => started,
+        started = Watch::start(source, steps, ledger, move |snapshot, since| publishing.lock().publish(snapshot, since)) => started,
         () = end(&mut orders) => return ExitReason::Stopped,
     };
     let mut watch = match started {
@@ -219,6 +186,8 @@ async fn control(options: Options) -> ExitReason {
         let reason = Reason::from(Refusal::TokenKeyUnknown);
         kid_pages.iter().map(|page| page.load(reason)).fold(0, u64::wrapping_add)
     });
+    let releasing = shared.clone();
+    watch.reuse_numbers(move |ledger| releasing.lock().release(ledger));
     shared.lock().open(reloads.clone());
     tasks.spawn(admin::serve(listener, shared.clone()));
     tasks.spawn(register::clerk::run(shared.clone(), watch.wanted()));
@@ -230,39 +199,6 @@ async fn control(options: Options) -> ExitReason {
     desk.follow();
     ready(Ready { admin: address, snapshot });
     desk.run(orders).await
-}
-
-/// Signals and the process's own commands, as one queue.
-fn orders(mut commands: Commands, tasks: &mut JoinSet<()>) -> io::Result<mpsc::Receiver<Order>> {
-    let (sender, orders) = mpsc::channel(COMMANDS_MAX);
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tasks.spawn(async move {
-        loop {
-            let order = tokio::select! {
-                Some(()) = hang_up.recv() => Order::Hangup,
-                Some(()) = terminate.recv() => Order::Command(Command::End),
-                Some(()) = interrupt.recv() => Order::Command(Command::End),
-                Some(command) = commands.0.recv() => Order::Command(command),
-                else => return,
-            };
-            if sender.send(order).await.is_err() {
-                return;
-            }
-        }
-    });
-    Ok(orders)
-}
-
-/// Waits until somebody says to end; there is nothing else to obey before the first snapshot.
-async fn end(orders: &mut mpsc::Receiver<Order>) {
-    while let Some(order) = orders.recv().await {
-        if matches!(order, Order::Command(Command::End | Command::Stop)) {
-            return;
-        }
-    }
-    std::future::pending().await
 }
 
 /// What the main loop of control works on.
@@ -324,7 +260,7 @@ impl Desk {
             }
             Order::Command(Command::Stop) => true,
             Order::Command(Command::Listening(address)) => {
-                self.shared.lock().listen(address);
+                self.shared.lock().registrations().listen(address);
                 false
             }
             Order::Command(Command::End) if self.ends_at.is_some() => {
@@ -380,9 +316,9 @@ impl Desk {
     /// Why it is time to end, if it is.
     fn ending(&self) -> Option<ExitReason> {
         let ends_at = self.ends_at?;
-        let state = self.shared.lock();
+        let mut state = self.shared.lock();
         let is_over = Instant::now() >= ends_at;
-        if state.is_empty() && (is_over || state.is_deregistered()) {
+        if state.is_empty() && (is_over || state.registrations().is_over()) {
             tracing::info!("drained");
             return Some(ExitReason::Drained);
         }

@@ -1,8 +1,9 @@
 //! What control knows: what is published, what was tried, and where the shards count.
 
+mod asked;
+
 use std::collections::HashMap;
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -23,7 +24,8 @@ use crate::control::process;
 use crate::control::publishing::Adopted;
 use crate::control::publishing::Publishing;
 use crate::control::register::Load;
-use crate::control::register::clerk::RegisteredNumbers;
+use crate::control::register::Registrations;
+use crate::control::retire::Holders;
 use crate::control::retire::Retired;
 use crate::control::watch;
 use crate::crossing::gauges::Page;
@@ -33,6 +35,7 @@ use crate::crossing::publish::Publication;
 use crate::crossing::publish::Publisher;
 use crate::record::counters::ShardCounter;
 use crate::record::histogram::nanos;
+use crate::snapshot::Ledger;
 use crate::snapshot::Snapshot;
 use crate::sys::clock;
 use crate::units::Moment;
@@ -50,15 +53,11 @@ pub(crate) struct State {
     names: Names,
     current: Option<Publication>,
     retired: Retired,
+    /// What is in the current one and in those.
+    holders: Holders,
     publishing: Publishing,
     phase: Phase,
-    /// Where clients come in; none before every shard listens.
-    listener: Option<SocketAddr>,
-    /// Rung whenever registries may have to be told something else.
-    registering: Arc<Notify>,
-    registered: Vec<RegisteredNumbers>,
-    /// Registries that are told, or have still to hear that the gateway goes.
-    registrations_open: usize,
+    registrations: Registrations,
     /// What came of reading the config; none before the first snapshot is given out.
     reloads: Option<watch::Remote>,
     /// The task that reads it has ended.
@@ -93,12 +92,10 @@ impl State {
             names: Names::default(),
             current: None,
             retired: Retired::default(),
+            holders: Holders::default(),
             publishing: Publishing::default(),
             phase: Phase::Serving,
-            listener: None,
-            registering: Arc::default(),
-            registered: Vec::new(),
-            registrations_open: 0,
+            registrations: Registrations::default(),
             reloads: None,
             is_unwatched: false,
             access_log: Counts::default(),
@@ -114,6 +111,11 @@ impl State {
     /// it was learnt; none: it is the first.
     pub(crate) fn publish(&mut self, snapshot: Arc<Snapshot>, since: Option<Instant>) {
         self.look_at_publishing();
+        let is_known = self.retired.has(&snapshot)
+            || self.current.as_ref().is_some_and(|it| Arc::ptr_eq(&it.snapshot, &snapshot));
+        if !is_known {
+            self.holders.take(&snapshot);
+        }
         self.learn(&snapshot);
         self.welcome(&snapshot, since.map(moment));
         let before = self.current.replace(Publication { snapshot, phase: self.phase });
@@ -172,7 +174,16 @@ impl State {
 
     /// Frees earlier snapshots.
     pub(crate) fn free(&mut self, numbers: &[u64]) {
-        self.retired.free(numbers);
+        let holders = &mut self.holders;
+        self.retired.free(numbers, |snapshot| holders.give(snapshot));
+    }
+
+    /// Tells the ledger what no snapshot has any more that anybody holds: its numbers may stand for something else in the next.
+    /// Returns how many earlier snapshots are held.
+    pub(crate) fn release(&self, ledger: &mut Ledger) -> usize {
+        let holders = &self.holders;
+        ledger.note_held(|slot| holders.has_slot(slot), |lane| holders.has_lane(lane));
+        self.retired.len()
     }
 
     /// Begins to give snapshots to the shards. Before that, something may still keep the process from starting.
@@ -191,36 +202,9 @@ impl State {
         self.current.as_ref()?.snapshot.access_log.clone()
     }
 
-    /// What came of reading the config.
-    pub(crate) fn reloads(&self) -> Option<watch::State> {
-        let mut reloads = self.reloads.as_ref()?.state();
-        if self.is_unwatched {
-            reloads.is_last_reload_successful = false;
-            reloads.last_errors.push("the config is not watched any more".to_owned());
-        }
-        let troubles = self.registered.iter().filter_map(|known| {
-            let (registry, name) = (&known.registry, &known.name);
-            let trouble = known.trouble.as_ref()?;
-            Some(format!("registry \"{registry}\": not registered as \"{name}\": {trouble}"))
-        });
-        reloads.troubles.extend(troubles);
-        Some(reloads)
-    }
-
-    /// Notes that every shard listens.
-    pub(crate) fn listen(&mut self, address: SocketAddr) {
-        self.listener = Some(address);
-        self.registering.notify_one();
-    }
-
-    /// Where clients come in; none before every shard listens.
-    pub(crate) fn listener(&self) -> Option<SocketAddr> {
-        self.listener
-    }
-
-    /// Rings whenever registries may have to be told something else. For one who waits.
-    pub(crate) fn registering(&self) -> Arc<Notify> {
-        Arc::clone(&self.registering)
+    /// What registries know of the gateway.
+    pub(crate) fn registrations(&mut self) -> &mut Registrations {
+        &mut self.registrations
     }
 
     /// What registries are told of the gateway.
@@ -232,23 +216,13 @@ impl State {
         }
     }
 
-    /// Notes what registries know, and how many of them are told or have still to hear that the gateway goes.
-    pub(crate) fn note_registered(&mut self, numbers: Vec<RegisteredNumbers>, open: usize) {
-        (self.registered, self.registrations_open) = (numbers, open);
-    }
-
-    /// Every registry has heard that the gateway goes, or had its time to.
-    pub(crate) fn is_deregistered(&self) -> bool {
-        self.registrations_open == 0
-    }
-
     /// Tells every shard to take nothing new. From here on the gateway is not ready.
     pub(crate) fn drain(&mut self) {
         self.phase = Phase::Draining;
         if let Some(current) = &mut self.current {
             current.phase = Phase::Draining;
         }
-        self.registering.notify_one();
+        self.registrations.ring();
         self.nudge();
     }
 
@@ -342,7 +316,7 @@ impl State {
             sources: reloads.map_or_else(Vec::new, |reloads| reloads.sources.clone()),
             publish: self.publishing.publish.clone(),
             first_request: self.publishing.first_request.clone(),
-            registered: self.registered.clone(),
+            registered: self.registrations.numbers(),
             is_last_reload_successful: reloads.is_some_and(|it| it.is_last_reload_successful),
             reloads: reloads.map_or(0, |reloads| reloads.reloads),
             reloads_failed: reloads.map_or(0, |reloads| reloads.reload_failures),
@@ -357,14 +331,22 @@ impl State {
         }
     }
 
+    /// Learns the names of what is new. What has the number of something that is gone begins anew wherever that was counted:
+    /// nobody who knew it is left, and no shard has seen the snapshot yet.
     fn learn(&mut self, snapshot: &Snapshot) {
         for model in &snapshot.models {
-            if let Some(upstream) = snapshot.upstreams.get(model.upstream.index()) {
-                self.names.learn_lane(model.lane, &model.label(), &upstream.name);
+            let Some(upstream) = snapshot.upstreams.get(model.upstream.index()) else { continue };
+            let lane = (model.lane, model.lane_generation);
+            if self.names.learn_lane(lane, &model.label(), &upstream.name) {
+                self.pages.iter().for_each(|page| page.hand_over(model.lane));
             }
         }
         for endpoint in &snapshot.endpoints {
-            self.names.learn_slot(endpoint.slot, &endpoint.url);
+            let slot = (endpoint.slot, endpoint.generation);
+            if self.names.learn_slot(slot, &endpoint.url) {
+                self.health.hand_over(endpoint.slot);
+                self.checked.remove(&endpoint.slot);
+            }
         }
     }
 

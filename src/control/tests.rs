@@ -18,6 +18,7 @@ use crate::crossing::publish::Inlet;
 use crate::crossing::publish::Phase;
 use crate::record::Record;
 use crate::record::counters::ShardCounter;
+use crate::snapshot::SLOTS_MAX;
 use crate::units::ShardId;
 use crate::units::SlotId;
 
@@ -91,6 +92,7 @@ fn start_on(source: Source, drain: Duration, health: SharedHealth) -> (Running, 
         publisher,
         health,
         drain,
+        endpoints_max: SLOTS_MAX,
         commands,
         ready: Box::new(move |ready| told.send(ready).unwrap()),
     };
@@ -341,6 +343,7 @@ fn what_keeps_control_from_beginning_is_said() {
         publisher: publish::channel(0).unwrap().0,
         health: Health::new(0),
         drain: Duration::ZERO,
+        endpoints_max: SLOTS_MAX,
         commands: remote().1,
         ready: Box::new(|_| panic!("it is not ready")),
     };

@@ -1,5 +1,6 @@
 //! Load, resolve, build, publish - and again whenever the file, what it refers to, or a name's address changes.
 
+mod pace;
 mod told;
 mod why;
 
@@ -20,7 +21,6 @@ use crate::snapshot::build;
 use crate::snapshot::diff;
 use crate::snapshot::merged;
 use crate::snapshot::warnings;
-use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -36,6 +36,8 @@ pub use told::Remote;
 pub use told::State;
 pub use why::Why;
 
+use pace::Pace;
+use told::Ask;
 use told::lock;
 
 /// How often the files are looked at. A change is taken up once it has been there for two looks, so that a file
@@ -59,7 +61,11 @@ pub struct Watch {
     unknown_kids: Box<dyn Fn() -> u64 + Send>,
     unknown_kids_seen: u64,
     ledger: Ledger,
+    /// Tells the ledger which numbers nobody holds any more, and how many snapshots are held.
+    release: Box<dyn Fn(&mut Ledger) -> usize + Send>,
     file: File,
+    /// What it was read from.
+    text: Arc<str>,
     world: World,
     state: Arc<Mutex<State>>,
     /// The files as they were when last read, and when last looked at.
@@ -69,11 +75,16 @@ pub struct Watch {
     pending: Option<Why>,
     /// Since when.
     noticed: Option<Instant>,
+    pace: Pace,
+    /// What is said to be wrong is of that, and not of the file.
+    is_found_wrong: bool,
     waiting: Vec<oneshot::Sender<Reloaded>>,
     /// Where the gateway is to make itself known, as of the file that is served.
     wanted: watch::Sender<Vec<Wanted>>,
-    asked: mpsc::Receiver<oneshot::Sender<Reloaded>>,
-    remote: mpsc::Sender<oneshot::Sender<Reloaded>>,
+    /// Who asked for the reload that is done now.
+    cause: Option<String>,
+    asked: mpsc::Receiver<Ask>,
+    remote: Remote,
     hangup: Option<tokio::signal::unix::Signal>,
 }
 
@@ -86,13 +97,13 @@ impl Watch {
     pub async fn start(
         source: Source,
         steps: Vec<String>,
+        mut ledger: Ledger,
         publish: impl Fn(Arc<Snapshot>, Option<Instant>) + Send + 'static,
     ) -> Result<Self, Vec<Error>> {
-        let mut ledger = Ledger::default();
         let mut resolver = Resolver::new();
         let before = Stamp::take(&source, None);
         let mut discovery = Discovery::new();
-        let (file, mut world) = discovery.load(&source).await?;
+        let (file, mut world, text) = discovery.load(&source).await?;
         let used = before.with_paths_of(Stamp::take(&source, Some(&file)));
         resolver.want(&merged(&file, &world.found), Instant::now());
         resolver.refresh(Instant::now()).await;
@@ -106,26 +117,13 @@ impl Watch {
         // Nobody waited for what was there at the start.
         discovery.since();
         publish(Arc::clone(&snapshot), None);
-        let now = file::unix_time().as_millis();
-        let first = Published { number: 1, unix_ms: now, why: Why::Start, changes: Vec::new() };
-        let state = State {
-            snapshot,
-            history: VecDeque::from([first]),
-            is_last_reload_successful: true,
-            last_errors: Vec::new(),
-            warnings: warnings(&file, &world).iter().map(ToString::to_string).collect(),
-            last_success_unix_ms: now,
-            reloads: 1,
-            reload_failures: 0,
-            key_sets: key_sets.numbers(),
-            sources: discovery.numbers(),
-            troubles: discovery.troubles(),
-        };
+        let state = State::first(snapshot, &warnings(&file, &world), &discovery, &key_sets, &text);
         for warning in &state.warnings {
             tracing::warn!("{warning}");
         }
         let (wanted, _) = watch::channel(discovery.registrations(&file, &world));
-        let (remote, asked) = mpsc::channel(8);
+        let state = Arc::new(Mutex::new(state));
+        let (remote, asked) = Remote::new(&source, &state);
         let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
         Ok(Self {
             publish: Box::new(publish),
@@ -135,15 +133,20 @@ impl Watch {
             unknown_kids: Box::new(|| 0),
             unknown_kids_seen: 0,
             ledger,
+            release: Box::new(|_| 0),
             file,
+            text,
             world,
-            state: Arc::new(Mutex::new(state)),
+            state,
             seen: used.clone(),
             used,
             pending: None,
             noticed: None,
+            pace: Pace::default(),
+            is_found_wrong: false,
             waiting: Vec::new(),
             wanted,
+            cause: None,
             asked,
             remote,
             hangup: hangup
@@ -153,21 +156,16 @@ impl Watch {
         })
     }
 
-    /// For other tasks of the control thread.
-    #[must_use]
-    pub fn remote(&self) -> Remote {
-        Remote { asked: self.remote.clone(), state: Arc::clone(&self.state) }
-    }
-
-    /// Where the gateway is to make itself known, whenever that is another.
-    pub(in crate::control) fn wanted(&self) -> watch::Receiver<Vec<Wanted>> {
-        self.wanted.subscribe()
-    }
-
     /// `count` says how many tokens were refused because nobody knows the key they are signed with: when it rises, key sets
     /// are fetched sooner.
     pub fn notice_unknown_kids(&mut self, count: impl Fn() -> u64 + Send + 'static) {
         self.unknown_kids = Box::new(count);
+    }
+
+    /// `release` tells the ledger what no snapshot has any more that anybody holds, before each that is built, and says how many
+    /// snapshots are held.
+    pub fn reuse_numbers(&mut self, release: impl Fn(&mut Ledger) -> usize + Send + 'static) {
+        self.release = Box::new(release);
     }
 
     /// The newest snapshot.
@@ -209,15 +207,16 @@ impl Watch {
         };
         tokio::select! {
             _ = hangup => Some(Why::Hangup),
-            Some(answer) = self.asked.recv() => {
-                self.waiting.push(answer);
+            Some(ask) = self.asked.recv() => {
+                self.waiting.push(ask.answer);
+                self.cause = ask.cause;
                 Some(Why::Asked)
             }
             is_changed = self.key_sets.arrived(Instant::now) => {
                 lock(&self.state).key_sets = self.key_sets.numbers();
                 is_changed.then_some(Why::KeysFetched)
             }
-            change = self.discovery.changed() => Some(match change {
+            change = self.pace.changed(&mut self.discovery) => Some(match change {
                 Change::Found => Why::Discovered,
                 Change::Held => Why::RegistryChanged,
             }),
@@ -237,6 +236,9 @@ impl Watch {
         self.seen = now;
         if is_settled && self.seen != self.used {
             return Some(Why::FileChanged);
+        }
+        if self.pace.is_due(Instant::now()) {
+            return Some(Why::Discovered);
         }
         let is_due = self.resolver.next_due().is_some_and(|due| due <= Instant::now());
         is_due.then_some(Why::NamesMoved)
@@ -265,6 +267,7 @@ impl Watch {
         let mut state = lock(&self.state);
         state.sources = self.discovery.numbers();
         state.troubles = self.discovery.troubles();
+        state.reaches = self.discovery.reaches();
     }
 
     /// Builds the same file anew, of what is known of the world by now.
@@ -272,16 +275,29 @@ impl Watch {
         self.world.addresses = self.resolver.addresses();
         self.world.jwks.extend(self.key_sets.texts());
         let number = lock(&self.state).snapshot.number + 1;
+        let held = (self.release)(&mut self.ledger);
+        self.pace.published(held, Instant::now());
         match build(&self.file, &self.world, &mut self.ledger, number) {
-            Ok(snapshot) => self.adopt(snapshot, why),
-            Err(errors) => self.note_failure(&errors),
+            Ok(snapshot) => {
+                self.adopt(snapshot, why);
+                if std::mem::take(&mut self.is_found_wrong) {
+                    lock(&self.state).is_last_reload_successful = true;
+                    lock(&self.state).last_errors.clear();
+                }
+            }
+            Err(errors) => {
+                self.is_found_wrong = true;
+                self.pace.failed(Instant::now());
+                self.note_failure(&errors);
+            }
         }
     }
 
     async fn reload(&mut self, why: Why) {
+        self.is_found_wrong = false;
         let used = Stamp::take(&self.source, Some(&self.file));
         let outcome = match self.discovery.load(&self.source).await {
-            Ok((file, world)) => self.replace(file, world, why).await,
+            Ok((file, world, text)) => self.replace((file, text), world, why).await,
             Err(errors) => Err(errors),
         };
         if outcome.is_err() {
@@ -300,9 +316,15 @@ impl Watch {
             // Who asked may have gone meanwhile.
             drop(waiting.send(answer.clone()));
         }
+        self.cause = None;
     }
 
-    async fn replace(&mut self, file: File, world: World, why: Why) -> Reloading {
+    async fn replace(
+        &mut self,
+        (file, text): (File, Arc<str>),
+        world: World,
+        why: Why,
+    ) -> Reloading {
         let now = Instant::now();
         self.resolver.want(&merged(&file, &world.found), now);
         self.resolver.restart(now);
@@ -314,6 +336,7 @@ impl Watch {
         let mut world = World { addresses, steps, ..world };
         world.jwks.extend(self.key_sets.texts());
         let number = lock(&self.state).snapshot.number + 1;
+        (self.release)(&mut self.ledger);
         let built = build(&file, &world, &mut self.ledger, number);
         if built.is_err() {
             self.resolver.want(&merged(&self.file, &self.world.found), now);
@@ -325,7 +348,7 @@ impl Watch {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        (self.file, self.world) = (file, world);
+        (self.file, self.text, self.world) = (file, text, world);
         self.adopt(snapshot, why);
         self.wanted.send_replace(self.discovery.registrations(&self.file, &self.world));
         let mut state = lock(&self.state);
@@ -352,7 +375,9 @@ impl Watch {
             state.history.pop_front();
         }
         let unix_ms = file::unix_time().as_millis();
-        state.history.push_back(Published { number: snapshot.number, unix_ms, why, changes });
+        let (number, cause) = (snapshot.number, self.cause.clone());
+        let text = Arc::clone(&self.text);
+        state.history.push_back(Published { number, unix_ms, why, cause, changes, text });
         state.snapshot = snapshot;
     }
 

@@ -102,6 +102,12 @@ impl Page {
         Row::add(self.row(lane), cell.into(), n);
     }
 
+    /// The lane is another one's from now on: its counts begin anew. Only while the page's shard has no snapshot with the old one,
+    /// and before it has one with the new one.
+    pub fn hand_over(&self, lane: LaneId) {
+        self.row(Some(lane)).0.iter().for_each(|cell| cell.store(0, Ordering::Relaxed));
+    }
+
     /// One of the shard's own cells as it is now.
     #[must_use]
     pub fn load(&self, cell: impl Into<ShardCell>) -> u64 {

@@ -204,6 +204,13 @@ impl Health {
 
 /// What control does, which is one thread; and what anybody may look at.
 impl Health {
+    /// The slot is another endpoint's from now on: everything is forgotten. Only while no shard has a snapshot with the old one,
+    /// and before any has one with the new one.
+    pub fn hand_over(&self, slot: SlotId) {
+        self.stripes(slot).for_each(Stripe::clear);
+        self.shared(slot).clear();
+    }
+
     /// The endpoint is new, or there again after a while: its checks say nothing yet.
     pub fn appear(&self, slot: SlotId, now: Moment) {
         self.shared(slot).appear(now);

@@ -169,6 +169,7 @@ impl Shard {
         self.state.with(|own| {
             // What a token has shown before may not hold any more: keys are revoked by a new world.
             own.memory.tokens.forget();
+            own.welcome(&publication.snapshot, |reason| self.note_retired(reason));
             own.world = Some(Rc::new(World::new(publication, &self.caps)));
         });
         if phase == Phase::Draining {

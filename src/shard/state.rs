@@ -20,11 +20,13 @@ use crate::record::RequestId;
 use crate::relay::replay::StreamId;
 use crate::shard::World;
 use crate::shard::resume::Berth;
+use crate::snapshot::Snapshot;
 use crate::units::LaneId;
 use crate::units::Moment;
 use crate::units::SlotId;
 use crate::upstream::Link;
 use crate::upstream::pool::Pool;
+use crate::upstream::pool::Retired;
 
 /// The door to a shard's own state.
 pub(super) struct State(RefCell<Own>);
@@ -67,6 +69,9 @@ pub(super) struct Own {
     others: Vec<Others>,
     /// What may be spent on attempts that nobody asked for, by lane.
     budgets: Vec<Budgets>,
+    /// Which generation of each slot and of each lane the above is of.
+    slots: Vec<u32>,
+    lanes: Vec<u32>,
     /// What choices among equals are made with.
     pub(super) dice: Dice,
     /// Where request ids come from.
@@ -107,6 +112,8 @@ impl State {
             latencies: Vec::new(),
             others: Vec::new(),
             budgets: Vec::new(),
+            slots: Vec::new(),
+            lanes: Vec::new(),
             dice: Dice::new(),
             ids: Ids::new(),
             unix_offset_ms: 0,
@@ -150,6 +157,25 @@ impl Own {
         at(&mut self.budgets, lane.index())
     }
 
+    /// Begins anew with endpoints and models whose numbers were others' before.
+    pub(super) fn welcome(&mut self, snapshot: &Snapshot, mut retire: impl FnMut(Retired)) {
+        for endpoint in &snapshot.endpoints {
+            let slot = endpoint.slot;
+            if replace(&mut self.slots, slot.index(), endpoint.generation) {
+                self.pool.hand_over(slot, |_, reason| retire(reason));
+                *self.turn(slot) = Turn::default();
+                *self.nearness(slot) = Nearness::default();
+                *self.latency(slot) = PeakEwma::default();
+                *self.others(slot) = Others::default();
+            }
+        }
+        for model in &snapshot.models {
+            if replace(&mut self.lanes, model.lane.index(), model.lane_generation) {
+                *self.budget(model.lane) = Budgets::default();
+            }
+        }
+    }
+
     /// A place for a new connection.
     pub(super) fn enter(&mut self, place: Place) -> usize {
         if let Some(index) = self.free.pop() {
@@ -173,6 +199,11 @@ fn at<T: Default>(list: &mut Vec<T>, index: usize) -> &mut T {
         list.resize_with(index + 1, T::default);
     }
     &mut list[index]
+}
+
+/// Whether that was another generation before.
+fn replace(generations: &mut Vec<u32>, index: usize, generation: u32) -> bool {
+    std::mem::replace(at(generations, index), generation) != generation
 }
 
 /// Requests that other shards have in flight at an endpoint.

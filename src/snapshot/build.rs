@@ -5,14 +5,13 @@ use crate::config::Error;
 use crate::config::File;
 use crate::llm::rewrite::quote;
 use crate::route;
-use crate::snapshot::LANES_MAX;
 use crate::snapshot::Ledger;
 use crate::snapshot::Listen;
 use crate::snapshot::Model;
 use crate::snapshot::Networks;
-use crate::snapshot::SLOTS_MAX;
 use crate::snapshot::Secret;
 use crate::snapshot::Snapshot;
+use crate::snapshot::credentials::admin_token;
 use crate::snapshot::credentials::credential;
 use crate::snapshot::credentials::of_tenants;
 use crate::snapshot::describe::describe as describe_policy;
@@ -24,6 +23,7 @@ use crate::snapshot::policy::Builder;
 use crate::snapshot::policy::Names;
 use crate::snapshot::resilience;
 use crate::snapshot::served::served;
+use crate::snapshot::served::slot_keys;
 use crate::snapshot::served::trust;
 use crate::snapshot::streams;
 use crate::units::UpstreamId;
@@ -85,19 +85,13 @@ pub fn build(
         trusts.push(trust(file, upstream, world, ledger, &mut errors));
     }
     let pairs: Vec<_> = file.models.iter().map(|m| (m.label(), m.upstream.clone())).collect();
-    if !ledger.has_room(pairs.iter()) {
-        let text = format!(
-            "this process has served {LANES_MAX} pairs of model and upstream and has no counters \
-             for more: restart it"
-        );
-        errors.push(file.error(&config::Place::default(), text));
-    }
-    let endpoint_count = file.upstreams.iter().map(|upstream| upstream.endpoints.len()).sum();
-    if !ledger.has_slots_for(endpoint_count) {
-        let text = format!("this process has known {SLOTS_MAX} endpoints: restart it");
+    let slots: Vec<_> = slot_keys(file, &trusts).collect();
+    let wanting = [ledger.want_of_lanes(pairs.iter()), ledger.want_of_slots(slots.iter())];
+    for text in wanting.into_iter().flatten() {
         errors.push(file.error(&config::Place::default(), text));
     }
     let upstream_keys = of_tenants(file, world, &mut errors);
+    let admin_token = admin_token(file, world, &mut errors);
     let quotas_given = ledger.quotas_given();
     let names = Names::new(file);
     let mut builder = Builder::new(file, world, &names, ledger, &mut errors);
@@ -126,6 +120,7 @@ pub fn build(
         node: file.node.clone(),
         listen: listen(file),
         admin_address: file.admin.address,
+        admin_token,
         access_log: file.access_log.as_ref().map(|log| log.path.clone()),
         admission,
         described: describe_policy(file),
@@ -198,6 +193,7 @@ fn model(
     let created = ledger.created(&label, world.now_unix_s);
     let is_default = route.pick(&model.name) == route.pick(&label);
     describe(if is_default { &model.name } else { &label }, created, &mut description);
+    let (lane, lane_generation) = ledger.lane(&(label, model.upstream.clone()));
     Model {
         name: model.name.clone(),
         version: model.version.clone(),
@@ -211,7 +207,8 @@ fn model(
         context_fallback: chain.context,
         hedge: model.hedge.map(resilience::hedge),
         streams: streams::streams(model.streams),
-        lane: ledger.lane((label, model.upstream.clone())),
+        lane,
+        lane_generation,
         description,
         entries: entries(model, is_default, created),
     }

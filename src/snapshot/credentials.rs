@@ -30,6 +30,26 @@ pub(super) fn of_tenants(
     file.tenants.iter().map(of_tenant).collect()
 }
 
+/// What operators show at the admin listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminToken {
+    /// The token itself.
+    pub secret: Secret,
+    /// Where it is from, for people.
+    pub from: String,
+}
+
+/// The token of the admin listener, if the file names one.
+pub(super) fn admin_token(
+    file: &File,
+    world: &World,
+    errors: &mut Vec<Error>,
+) -> Option<AdminToken> {
+    let source = file.admin.token.as_ref()?;
+    let secret = key(file, source, world, errors)?.clone();
+    Some(AdminToken { secret, from: source.from.describe() })
+}
+
 /// The field line that an upstream knows us by.
 pub(super) fn credential(
     file: &File,
@@ -38,6 +58,21 @@ pub(super) fn credential(
     world: &World,
     errors: &mut Vec<Error>,
 ) -> Option<Secret> {
+    let key = key(file, source, world, errors)?.expose();
+    let name: &[u8] = match dialect {
+        config::Dialect::OpenAi => b"authorization: Bearer ",
+        config::Dialect::Anthropic => b"x-api-key: ",
+    };
+    Some(Secret::new([name, key, b"\r\n"].concat()))
+}
+
+/// A secret that can stand in a field.
+fn key<'w>(
+    file: &File,
+    source: &config::KeySource,
+    world: &'w World,
+    errors: &mut Vec<Error>,
+) -> Option<&'w Secret> {
     let from = source.from.describe();
     let Some(secret) = world.secrets.get(&source.from) else {
         errors.push(file.error(&source.place, format!("{from} has not been read")));
@@ -58,9 +93,5 @@ pub(super) fn credential(
         errors.push(file.error(&source.place, text));
         return None;
     }
-    let name: &[u8] = match dialect {
-        config::Dialect::OpenAi => b"authorization: Bearer ",
-        config::Dialect::Anthropic => b"x-api-key: ",
-    };
-    Some(Secret::new([name, key, b"\r\n"].concat()))
+    Some(secret)
 }

@@ -1,8 +1,11 @@
-//! Numbers that outlive a snapshot: whatever is the same as before keeps its own.
+//! Numbers that outlive a snapshot: whatever is the same as before keeps its own, and what is in no snapshot any more that anybody
+//! holds leaves its number to others.
 
 use crate::admission::limit::Scope;
 use crate::config::Count;
 use crate::snapshot::keys::Kept;
+use crate::snapshot::numbers::Given;
+use crate::snapshot::numbers::Numbers;
 use crate::units::GroupId;
 use crate::units::LaneId;
 use crate::units::QuotaId;
@@ -14,23 +17,26 @@ use std::collections::HashSet;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-/// The most (model, upstream) pairs in the life of a process: each has a fixed page of counters on every shard.
+/// The most (model, upstream) pairs at a time: each has a fixed page of counters on every shard.
 pub const LANES_MAX: usize = 1024;
 
-/// The most endpoints in the life of a process.
+/// The most endpoints at a time, those included that are gone and that some request may still hold.
 pub const SLOTS_MAX: usize = 65_536;
+
+/// One in so many slots is kept for endpoints that are gone and may come back, before it goes to another.
+const SLOTS_KEPT_PART: usize = 64;
 
 /// The most limits in the life of a process: each has a fixed place where its use is counted.
 pub const QUOTAS_MAX: usize = 1 << 19;
 
 /// The numbers given out so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ledger {
     /// The keys of the newest snapshot.
     pub(super) keys: Option<Kept>,
     quotas: HashMap<Quota, QuotaId>,
-    lanes: HashMap<(String, String), LaneId>,
-    slots: HashMap<SlotKey, SlotId>,
+    lanes: Numbers<(String, String)>,
+    slots: Numbers<SlotKey>,
     groups: HashMap<Group, GroupId>,
     groups_given: u32,
     /// When a model was first seen, in seconds since 1970.
@@ -41,11 +47,11 @@ pub struct Ledger {
 
 /// What makes an endpoint the same endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct SlotKey {
-    upstream: String,
-    url: String,
+pub(super) struct SlotKey {
+    pub(super) upstream: String,
+    pub(super) url: String,
     /// The number of its [`Trust`], where it has TLS.
-    trust: Option<u64>,
+    pub(super) trust: Option<u64>,
 }
 
 /// What makes places at endpoints the same places: whoever waits for one of them may take any.
@@ -73,27 +79,73 @@ struct Trust {
 }
 
 impl Ledger {
-    /// Whether all of these pairs have a lane or can get one.
-    pub(crate) fn has_room<'a>(&self, pairs: impl Iterator<Item = &'a (String, String)>) -> bool {
-        let new: HashSet<_> = pairs.filter(|pair| !self.lanes.contains_key(*pair)).collect();
-        self.lanes.len() + new.len() <= LANES_MAX
+    /// With room for so many endpoints and so many (model, upstream) pairs at a time; at most [`SLOTS_MAX`] and [`LANES_MAX`].
+    #[must_use]
+    pub fn with_room(slots: usize, lanes: usize) -> Self {
+        let (slots, lanes) = (slots.min(SLOTS_MAX), lanes.min(LANES_MAX));
+        Self {
+            keys: None,
+            quotas: HashMap::new(),
+            // Counters of pairs that are gone are shown as long as nobody else needs them.
+            lanes: Numbers::new(lanes, lanes),
+            slots: Numbers::new(slots, slots / SLOTS_KEPT_PART),
+            groups: HashMap::new(),
+            groups_given: 0,
+            created: HashMap::new(),
+            trusts: Vec::new(),
+            trusts_given: 0,
+        }
     }
 
-    /// Whether `count` endpoints can get a slot even if all are new.
-    pub(crate) fn has_slots_for(&self, count: usize) -> bool {
-        self.slots.len() + count <= SLOTS_MAX
+    /// Says which slots and lanes are in a snapshot that anybody holds, or in a record that was not read yet: all others
+    /// may stand for something else in the next snapshot. To be called with what holds at the very moment before [`super::build`].
+    pub fn note_held(
+        &mut self,
+        is_slot_held: impl Fn(SlotId) -> bool,
+        is_lane_held: impl Fn(LaneId) -> bool,
+    ) {
+        self.slots.note_held(|number| is_slot_held(SlotId(number)));
+        self.lanes.note_held(|number| is_lane_held(LaneId(number)));
     }
 
-    /// The lane of a (model, upstream) pair. Ask [`Self::has_room`] first.
-    pub(crate) fn lane(&mut self, pair: (String, String)) -> LaneId {
-        let next = LaneId(count(self.lanes.len()));
-        *self.lanes.entry(pair).or_insert(next)
+    /// Why these pairs cannot all have a lane, if they cannot.
+    pub(super) fn want_of_lanes<'a>(
+        &self,
+        pairs: impl Iterator<Item = &'a (String, String)>,
+    ) -> Option<String> {
+        let (most, held) = (self.lanes.most(), self.lanes.held());
+        (!self.lanes.has_room_for(pairs)).then(|| {
+            format!(
+                "there are counters for {most} pairs of model and upstream, and {held} are served, or held by requests that \
+                 began before: name fewer, or wait until these requests are over, or restart it"
+            )
+        })
     }
 
-    pub(crate) fn slot(&mut self, upstream: &str, url: &str, trust: Option<u64>) -> SlotId {
-        let next = SlotId(count(self.slots.len()));
-        let key = SlotKey { upstream: upstream.to_owned(), url: url.to_owned(), trust };
-        *self.slots.entry(key).or_insert(next)
+    /// Why these endpoints cannot all have a slot, if they cannot.
+    pub(super) fn want_of_slots<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a SlotKey>,
+    ) -> Option<String> {
+        let (most, held) = (self.slots.most(), self.slots.held());
+        (!self.slots.has_room_for(keys)).then(|| {
+            format!(
+                "there is room for {most} endpoints, and {held} are served, or held by requests that began before: name \
+                 fewer, or wait until these requests are over, or set RINGWAY_ENDPOINTS_MAX (up to {SLOTS_MAX})"
+            )
+        })
+    }
+
+    /// The lane of a (model, upstream) pair, and its generation. Ask [`Self::want_of_lanes`] first.
+    pub(super) fn lane(&mut self, pair: &(String, String)) -> (LaneId, u32) {
+        let Given { number, generation } = self.lanes.give(pair).expect("there was room");
+        (LaneId(number), generation)
+    }
+
+    /// The slot of an endpoint, and its generation. Ask [`Self::want_of_slots`] first.
+    pub(super) fn slot(&mut self, key: &SlotKey) -> (SlotId, u32) {
+        let Given { number, generation } = self.slots.give(key).expect("there was room");
+        (SlotId(number), generation)
     }
 
     pub(super) fn group(&mut self, group: Group) -> GroupId {
@@ -155,6 +207,12 @@ impl Ledger {
     /// Forgets the configurations that the newest snapshot does not use.
     pub(crate) fn keep_trusts(&mut self, used: &[u64]) {
         self.trusts.retain(|trust| used.contains(&trust.number));
+    }
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::with_room(SLOTS_MAX, LANES_MAX)
     }
 }
 

@@ -14,6 +14,7 @@ mod keys;
 mod ledger;
 mod merge;
 mod networks;
+mod numbers;
 mod outline;
 mod parameters;
 mod policy;
@@ -51,6 +52,7 @@ use std::time::Duration;
 pub use build::World;
 pub use build::build;
 pub use build::clashes;
+pub use credentials::AdminToken;
 pub use describe::Described;
 pub use describe::Settings;
 pub use diff::diff;
@@ -103,6 +105,8 @@ pub struct Snapshot {
     pub listen: Listen,
     /// Where operators come in. Taken up at the start of the process only.
     pub admin_address: SocketAddr,
+    /// What operators show there.
+    pub admin_token: Option<AdminToken>,
     /// Where the access log goes, if there is one.
     pub access_log: Option<config::LogPath>,
     /// The body of `GET /v1/models`.
@@ -226,6 +230,8 @@ pub struct Model {
     pub streams: Streams,
     /// Where its counters are.
     pub lane: LaneId,
+    /// How many others have had the lane before it, as with [`Endpoint::generation`].
+    pub lane_generation: u32,
     /// The body of `GET /v1/models/{id}`.
     pub description: Vec<u8>,
     /// Its entries in the list of models, one for each of its names.
@@ -320,6 +326,8 @@ pub struct Endpoint {
     pub upstream: UpstreamId,
     /// Where its connections and counts are.
     pub slot: SlotId,
+    /// How many endpoints have had the slot before it: what was kept there for another generation is none of it.
+    pub generation: u32,
     /// In its plainest form.
     pub url: String,
     /// Where its name leads; empty while that is not known, and then it is skipped.

@@ -154,6 +154,7 @@ pub fn outline(snapshot: &Snapshot) -> Outline {
         ("listen.limits.body_timeout_ms", millis(listen.body_timeout)),
         ("listen.limits.write_timeout_ms", millis(listen.write_timeout)),
         ("admin.address", snapshot.admin_address.to_string()),
+        ("admin.token", snapshot.admin_token.as_ref().map_or("none", |it| &it.from).to_owned()),
         ("access_log.path", log),
         ("tenants", snapshot.admission.tenants.len().to_string()),
         ("keys", snapshot.keys.len().to_string()),

@@ -12,6 +12,7 @@ use crate::snapshot::Upstream;
 use crate::snapshot::World;
 use crate::snapshot::build::id;
 use crate::snapshot::ledger::Group;
+use crate::snapshot::ledger::SlotKey;
 use crate::snapshot::resilience;
 use crate::snapshot::streams;
 use crate::snapshot::tiers::tiers;
@@ -54,6 +55,25 @@ pub(super) fn served(
     let used: Vec<u64> = trusts.iter().flatten().map(|(number, _)| *number).collect();
     ledger.keep_trusts(&used);
     (upstreams, endpoints)
+}
+
+/// What makes each endpoint of the file the one it is.
+pub(super) fn slot_keys<'f>(
+    file: &'f File,
+    trusts: &'f [Option<Trust>],
+) -> impl Iterator<Item = SlotKey> + 'f {
+    file.upstreams.iter().zip(trusts).flat_map(|(upstream, trust)| {
+        upstream.endpoints.iter().map(|endpoint| slot_key(endpoint, upstream, trust.as_ref()))
+    })
+}
+
+fn slot_key(
+    endpoint: &config::Endpoint,
+    upstream: &config::Upstream,
+    trust: Option<&Trust>,
+) -> SlotKey {
+    let trust = trust.filter(|_| endpoint.url.is_https).map(|(number, _)| *number);
+    SlotKey { upstream: upstream.base.clone(), url: endpoint.url.text.clone(), trust }
 }
 
 /// What upstream is trusted by; none: it needs nothing, or that is an error.
@@ -148,6 +168,7 @@ fn endpoint(
     ledger: &mut Ledger,
 ) -> Endpoint {
     let url = &endpoint.url;
+    let (slot, generation) = ledger.slot(&slot_key(endpoint, upstream, trust));
     let trust = trust.filter(|_| url.is_https);
     let addresses = match url.ip() {
         Some(ip) => vec![SocketAddr::new(ip, url.port)],
@@ -161,7 +182,8 @@ fn endpoint(
     };
     Endpoint {
         upstream: id,
-        slot: ledger.slot(&upstream.base, &url.text, trust.map(|(number, _)| *number)),
+        slot,
+        generation,
         url: url.text.clone(),
         addresses,
         host: authority(url, endpoint.name.as_deref()),

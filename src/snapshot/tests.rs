@@ -105,6 +105,39 @@ fn lanes_run_out_and_a_refused_build_takes_none() {
     assert_eq!(last.models[0].lane.index(), LANES_MAX - 1);
 }
 
+#[test]
+fn lanes_and_slots_that_nobody_holds_are_used_again() {
+    let mut ledger = Ledger::with_room(2, 2);
+    let at = |model: &str, url: &str| {
+        let text = format!(
+            "[[upstream]]\nname = \"u\"\nendpoints = [{{ url = \"http://{url}\" }}]\n\
+             [[model]]\nname = \"{model}\"\nupstream = \"u\"\n"
+        );
+        config::parse(&text, "a.toml").unwrap()
+    };
+    let make = |ledger: &mut Ledger, number: u64, model: &str, url: &str| {
+        build(&at(model, url), &World::default(), ledger, number)
+    };
+    let ids = |snapshot: &Snapshot| {
+        let (endpoint, model) = (&snapshot.endpoints[0], &snapshot.models[0]);
+        ((endpoint.slot.0, endpoint.generation), (model.lane.0, model.lane_generation))
+    };
+    let first = make(&mut ledger, 1, "a", "192.0.2.1").unwrap();
+    let second = make(&mut ledger, 2, "b", "192.0.2.2").unwrap();
+    assert_eq!((ids(&first), ids(&second)), (((0, 0), (0, 0)), ((1, 0), (1, 0))));
+    let errors = make(&mut ledger, 3, "c", "192.0.2.3").unwrap_err();
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors.iter().any(|error| error.text.contains("RINGWAY_ENDPOINTS_MAX")), "{errors:?}");
+    // The first is let go.
+    ledger.note_held(|slot| slot.0 == 1, |lane| lane.0 == 1);
+    let third = make(&mut ledger, 3, "c", "192.0.2.3").unwrap();
+    assert_eq!(ids(&third), ((0, 1), (0, 1)));
+    // Who was known before and is not any more is another one.
+    ledger.note_held(|slot| slot.0 == 0, |lane| lane.0 == 0);
+    let fourth = make(&mut ledger, 4, "a", "192.0.2.1").unwrap();
+    assert_eq!(ids(&fourth), ((1, 1), (1, 1)));
+}
+
 const TENANTS: usize = 10_000;
 const KEYS: usize = 100_000;
 

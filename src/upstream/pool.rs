@@ -199,6 +199,14 @@ impl<C> Pool<C> {
         }
     }
 
+    /// The slot is another endpoint's from now on: idle connections are retired. Those in use are none of the old one's by then.
+    pub fn hand_over(&mut self, slot: SlotId, mut retire: impl FnMut(C, Retired)) {
+        let Some(shelf) = self.shelves.get_mut(slot.index()) else { return };
+        self.idle -= shelf.idle.len();
+        shelf.idle.drain(..).for_each(|idle| retire(idle.connection, Retired::Removed));
+        (shelf.peak, shelf.demand) = (shelf.in_use, 0);
+    }
+
     /// How many connections are idle, to all endpoints.
     #[must_use]
     pub const fn idle(&self) -> usize {

@@ -1,6 +1,7 @@
 //! A real Consul: services of two datacenters, models in its keys, tokens, restarts, and the gateway as a service of its own.
 
 mod agent;
+mod change;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::process::Folder;
 use crate::process::Server;
 use crate::process::command;
 use crate::process::free_address;
+use crate::tls::certificates;
 
 /// Where `install.sh` puts the program.
 const CONSUL: &str = "target/clients-consul/consul";
@@ -316,6 +318,36 @@ fn a_gateway_that_is_killed_is_not_believed_in_for_long() {
     until("it is there", || agent.gateways().len() == 1);
     gateway.server.kill();
     until("it is not well", || agent.gateways().is_empty());
+}
+
+#[test]
+fn a_consul_is_trusted_by_the_authority_that_the_config_names() {
+    let (program, openssl) = (need!(CONSUL), need!("openssl"));
+    let folder = Folder::new();
+    certificates(&openssl, &folder, &[("here", "IP:127.0.0.1")]);
+    let secure = free_address();
+    let here = folder.as_str();
+    let files = format!("-hcl=cert_file = \"{here}/here.pem\" key_file = \"{here}/here.key\"");
+    let port = format!("-https-port={}", secure.port());
+    let agent = Agent::start(program, &folder, "dc1", vec![files, port]);
+    let mock = Mock::start(&folder);
+    agent.add("it", mock.address, &json!({}));
+    let gateway = Gateway::start(
+        &folder,
+        &format!(
+            "[[registry]]\nname = \"trusted\"\nconsul = {{ url = \"https://{secure}\" }}\nca = \"ca.pem\"\n\
+             [[registry]]\nname = \"untrusted\"\nconsul = {{ url = \"https://{secure}\" }}\n\
+             [[upstream]]\nname = \"only\"\ndiscover = [\n\
+             {{ consul = \"llm\", registry = \"trusted\" }},\n\
+             {{ consul = \"llm\", registry = \"untrusted\" }} ]\n\
+             [[model]]\nname = \"demo\"\nupstream = \"only\"\n"
+        ),
+    );
+    until_endpoints(&gateway, &[(mock.address, false)]);
+    assert_eq!(gateway.metric("ringway_source_up", "consul:trusted/llm"), 1.0);
+    assert_eq!(gateway.metric("ringway_source_up", "consul:untrusted/llm"), 0.0);
+    assert!(gateway.server.log().contains("TLS: invalid peer certificate"));
+    gateway.stop();
 }
 
 /// The README's example, but for where its Consul is.

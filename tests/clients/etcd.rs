@@ -1,5 +1,6 @@
 //! A real etcd that holds endpoints, models and tenants: watched, killed, stopped, compacted, locked.
 
+mod change;
 mod member;
 
 use base64::Engine as _;
@@ -76,6 +77,12 @@ fn endpoints_of_etcd_come_and_go() {
     etcd.ctl(&["put", &format!("--lease={lease}"), "/llm/leased", &value]);
     until_endpoints(&gateway, 2.0);
     etcd.ctl(&["lease", "revoke", lease]);
+    until_endpoints(&gateway, 1.0);
+    // And one whose lease nobody keeps alive goes by itself.
+    let lease = etcd.ctl(&["lease", "grant", "5"]);
+    let lease = lease.split_whitespace().nth(1).unwrap();
+    etcd.ctl(&["put", &format!("--lease={lease}"), "/llm/expiring", &value]);
+    until_endpoints(&gateway, 2.0);
     until_endpoints(&gateway, 1.0);
     gateway.stop();
 }
@@ -325,7 +332,7 @@ fn the_gateway_is_a_key_as_long_as_it_serves() {
         serde_json::from_str(&etcd_value(&etcd, "gateways/").unwrap()).unwrap();
     assert_eq!(said["address"], gateway.address.to_string());
     assert_eq!((&said["region"], &said["load"]["is_draining"]), (&"eu".into(), &false.into()));
-    assert_eq!(gateway.metric("ringway_registered", "keys"), 1.0);
+    until("it is told", || gateway.metric("ringway_registered", "keys") == 1.0);
     // A lease that somebody took away is another one soon.
     let lease = etcd.ctl(&["lease", "list"]);
     etcd.ctl(&["lease", "revoke", lease.lines().last().unwrap()]);

@@ -123,6 +123,16 @@ impl Gateway {
             .sum()
     }
 
+    /// Asks for a change below `/admin/`: the status, and what was said.
+    pub(crate) fn change(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let mut curl = bounded(20, "curl");
+        curl.args(["-s", "-w", "\n%{http_code}", "-X", method, "-d", body]);
+        curl.args(["-H", "content-type: application/json"]);
+        let said = succeed(curl.arg(format!("http://{}/admin/{path}", self.admin)));
+        let (text, status) = said.rsplit_once('\n').unwrap();
+        (status.parse().unwrap(), text.to_owned())
+    }
+
     /// Ends it as an operator would; it must end in order.
     pub(crate) fn stop(mut self) {
         self.end();

@@ -15,7 +15,7 @@ use crate::process::text;
 use crate::proxies::nginx_with;
 
 /// A private authority and, for each name, a certificate of a server with that name.
-fn certificates(openssl: &Path, folder: &Folder, names: &[(&str, &str)]) {
+pub(crate) fn certificates(openssl: &Path, folder: &Folder, names: &[(&str, &str)]) {
     let here = folder.as_str();
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
     let request = || {

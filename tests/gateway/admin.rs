@@ -1,5 +1,8 @@
 //! What operators see.
 
+mod back;
+mod change;
+
 use std::io::Write;
 use std::process::Command;
 use std::process::Stdio;

@@ -2,6 +2,7 @@
 
 mod asked;
 mod changes;
+mod churn;
 mod times;
 
 use std::fs;

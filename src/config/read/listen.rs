@@ -10,6 +10,7 @@ use crate::config::file::Listen;
 use crate::config::policy::Identity;
 use crate::config::policy::Level;
 use crate::config::read::level;
+use crate::config::read::secret;
 use crate::config::read::streams;
 use crate::config::section::Errors;
 use crate::config::section::Section;
@@ -142,12 +143,13 @@ fn limits(section: Option<Section<'_>>, errors: &mut Errors<'_>) -> Limits {
     limits
 }
 
-pub(super) fn admin(section: Option<Section<'_>>, errors: &mut Errors<'_>) -> Admin {
+pub(super) fn admin(section: Option<Section<'_>>, folder: &Path, errors: &mut Errors<'_>) -> Admin {
     let Some(section) = section else {
-        return Admin { address: ADMIN_DEFAULT };
+        return Admin { address: ADMIN_DEFAULT, token: None };
     };
-    section.refuse_unknown(&["address"], &[], errors);
-    Admin { address: address(&section, ADMIN_DEFAULT, errors) }
+    section.refuse_unknown(&["address", "token"], &[], errors);
+    let token = secret::source(&section, "token", folder, errors);
+    Admin { address: address(&section, ADMIN_DEFAULT, errors), token }
 }
 
 fn address(section: &Section<'_>, default: SocketAddr, errors: &mut Errors<'_>) -> SocketAddr {

@@ -40,21 +40,7 @@ pub(crate) fn file(text: &str, name: &str) -> (File, Vec<Error>) {
         errors.add(&Place { line, path: String::new() }, error.message().trim_end().to_owned());
     }
     let folder = Path::new(name).parent().unwrap_or(Path::new("")).to_path_buf();
-    let mut file = File {
-        name: name.to_owned(),
-        listen: listen::listen(None, &folder, &mut errors),
-        admin: listen::admin(None, &mut errors),
-        access_log: None,
-        node: registry::node(None, &mut errors),
-        registries: Vec::new(),
-        upstreams: Vec::new(),
-        models: Vec::new(),
-        routes: Vec::new(),
-        keys: None,
-        jwt: Vec::new(),
-        signature_window: jwt::window(None, &mut errors),
-        tenants: Vec::new(),
-    };
+    let mut file = empty(name, &folder, &mut errors);
     if !wrong.is_empty() {
         // A tree with holes would only bring up errors that are not there.
         return (file, errors.list);
@@ -77,7 +63,7 @@ pub(crate) fn file(text: &str, name: &str) -> (File, Vec<Error>) {
     ];
     top.refuse_unknown(&known, TOP_ELSEWHERE, &mut errors);
     file.listen = listen::listen(top.table("listen", &mut errors), &folder, &mut errors);
-    file.admin = listen::admin(top.table("admin", &mut errors), &mut errors);
+    file.admin = listen::admin(top.table("admin", &mut errors), &folder, &mut errors);
     file.access_log = log::access_log(top.table("access_log", &mut errors), &folder, &mut errors);
     file.node = registry::node(top.table("node", &mut errors), &mut errors);
     for section in top.tables("registry", "[[registry]]", &mut errors) {
@@ -106,4 +92,23 @@ pub(crate) fn file(text: &str, name: &str) -> (File, Vec<Error>) {
     check::whole(&file, &mut errors);
     access::whole(&file, &mut errors);
     (file, errors.list)
+}
+
+/// A file of which nothing is read yet.
+fn empty(name: &str, folder: &Path, errors: &mut Errors<'_>) -> File {
+    File {
+        name: name.to_owned(),
+        listen: listen::listen(None, folder, errors),
+        admin: listen::admin(None, folder, errors),
+        access_log: None,
+        node: registry::node(None, errors),
+        registries: Vec::new(),
+        upstreams: Vec::new(),
+        models: Vec::new(),
+        routes: Vec::new(),
+        keys: None,
+        jwt: Vec::new(),
+        signature_window: jwt::window(None, errors),
+        tenants: Vec::new(),
+    }
 }

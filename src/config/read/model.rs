@@ -88,13 +88,12 @@ pub(super) fn model(
         deadlines.map(|section| upstream::deadlines(&section, errors)).unwrap_or_default();
     let name = name.map_or_else(String::new, |name| name.value);
     let degrade_to = section.string("degrade_to", errors);
-    let output_tokens = section.number("output_tokens", &(1..=10_000_000), errors);
     Model {
         level: level::level(section, folder, errors),
         limits: limits::limits(section, false, errors),
         when_full: limits::when_full(section, errors),
         degrade_to: degrade_to.map(|found| Named { place: found.place, name: found.value }),
-        output_tokens: output_tokens.and_then(|number| u32::try_from(number).ok()),
+        output_tokens: section.count("output_tokens", 1..=10_000_000, errors),
         parameters: limits::parameters(section, errors),
         place: section.place.clone(),
         version: version.map(|version| version.value),

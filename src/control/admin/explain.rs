@@ -91,7 +91,7 @@ impl Question {
 }
 
 /// Percent-decodes; `+` is a space. None if it is not whole or not UTF-8.
-fn decode(text: &str) -> Option<String> {
+pub(super) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

@@ -1,9 +1,12 @@
 //! The admin listener: health, metrics, and what the gateway would do and why.
 
+mod auth;
+mod change;
 mod explain;
 mod show;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +27,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time;
 
+use crate::control::admin::auth::Ends;
 use crate::control::endpoints;
 use crate::control::metrics;
 use crate::control::state::Shared;
@@ -47,11 +51,17 @@ const PAGES: &[(&str, &str)] = &[
     ("/readyz", "200 if requests should be sent here, else 503 and why not"),
     ("/metrics", "counters, gauges and histograms for Prometheus"),
     ("/admin/snapshot", "what the shards serve, without secrets; the history of reloads"),
+    ("/admin/history", "the last 16 snapshots: what each had differently, and who caused it"),
+    ("/admin/sources", "who is asked for endpoints, and how that goes"),
+    ("/admin/openapi.json", "all of this, for programs (OpenAPI 3.1)"),
     (
         "/admin/explain?model=NAME&path=PATH&method=METHOD&header=NAME:VALUE&address=IP&tenant=NAME&format=text|json",
         "what would happen to a request, and why",
     ),
 ];
+
+/// The description of all pages.
+const OPENAPI: &str = include_str!("openapi.json");
 
 /// The text of an answer.
 type Answer = Response<Full<Bytes>>;
@@ -59,8 +69,10 @@ type Answer = Response<Full<Bytes>>;
 /// Accepts connections and answers them until the task is dropped. An error of one connection is its own.
 pub(crate) async fn serve(listener: TcpListener, shared: Shared) {
     let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    // A listener that does not know where it is counts as being everywhere.
+    let at = listener.local_addr().unwrap_or(SocketAddr::from(([0; 4], 0)));
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, from)) = listener.accept().await else {
             // No descriptor left, most likely: they come back when others are closed.
             time::sleep(Duration::from_millis(100)).await;
             continue;
@@ -68,16 +80,16 @@ pub(crate) async fn serve(listener: TcpListener, shared: Shared) {
         let Ok(place) = Arc::clone(&free).try_acquire_owned() else { continue };
         let shared = shared.clone();
         tokio::spawn(async move {
-            connection(stream, shared).await;
+            connection(stream, Ends { from, at }, shared).await;
             drop(place);
         });
     }
 }
 
-async fn connection(stream: TcpStream, shared: Shared) {
+async fn connection(stream: TcpStream, ends: Ends, shared: Shared) {
     let service = service_fn(move |request| {
         let shared = shared.clone();
-        async move { Ok::<_, Infallible>(answer(&request, &shared).await) }
+        async move { Ok::<_, Infallible>(answer(request, ends, &shared).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -87,8 +99,16 @@ async fn connection(stream: TcpStream, shared: Shared) {
     time::timeout(CONNECTION_TIMEOUT, serving).await.ok();
 }
 
-async fn answer(request: &Request<Incoming>, shared: &Shared) -> Answer {
+async fn answer(request: Request<Incoming>, ends: Ends, shared: &Shared) -> Answer {
     let path = request.uri().path();
+    let token = shared.lock().admin_token();
+    let caller = match auth::check(&request, ends, token.as_ref()) {
+        Ok(caller) => caller,
+        Err(stranger) => return stranger.answer(),
+    };
+    if change::is_at(path) {
+        return change::answer(request, shared, caller.to_string()).await;
+    }
     let is_known = PAGES.iter().any(|(page, _)| page.split('?').next() == Some(path));
     if !is_known {
         return unknown(path);
@@ -104,6 +124,9 @@ async fn answer(request: &Request<Incoming>, shared: &Shared) -> Answer {
         "/readyz" => health(&shared.lock().unready()),
         "/metrics" => typed(StatusCode::OK, metrics::CONTENT_TYPE, shared.lock().metrics()),
         "/admin/snapshot" => json(StatusCode::OK, &show::state(&shared.lock())),
+        "/admin/history" => json(StatusCode::OK, &show::history(&shared.lock())),
+        "/admin/sources" => json(StatusCode::OK, &show::sources(&shared.lock())),
+        "/admin/openapi.json" => typed(StatusCode::OK, "application/json", OPENAPI.to_owned()),
         "/admin/explain" => explain(request.uri().query().unwrap_or_default(), shared),
         other => unknown(other),
     }
@@ -163,7 +186,7 @@ fn health(wrong: &[String]) -> Answer {
 
 fn unknown(path: &str) -> Answer {
     let mut body = format!("nothing is at {path}; there are:\n");
-    for (page, what) in PAGES {
+    for (page, what) in PAGES.iter().chain(change::PAGES) {
         body.push_str(&format!("  {page}\n      {what}\n"));
     }
     text(StatusCode::NOT_FOUND, body)
@@ -186,3 +209,6 @@ fn typed(status: StatusCode, content_type: &'static str, body: String) -> Answer
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
     answer
 }
+
+#[cfg(test)]
+mod tests;

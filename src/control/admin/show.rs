@@ -6,6 +6,8 @@ use serde_json::json;
 
 use crate::control::endpoints;
 use crate::control::log::utc;
+use crate::control::metrics::SourceNumbers;
+use crate::control::register::clerk::RegisteredNumbers;
 use crate::control::state::State;
 use crate::control::watch::Published;
 use crate::crossing::publish::Phase;
@@ -40,6 +42,46 @@ pub(super) fn state(state: &State) -> Value {
     all.into()
 }
 
+/// The body of `/admin/history`: the last snapshots, newest first, with what each had differently and who caused it.
+pub(super) fn history(state: &State) -> Value {
+    let history = state.reloads().map_or_else(Default::default, |reloads| reloads.history);
+    json!({ "history": history.iter().rev().map(published).collect::<Vec<_>>() })
+}
+
+/// The body of `/admin/sources`: how it stands with all that is asked for endpoints, with registries, and with what is told to these.
+pub(super) fn sources(state: &State) -> Value {
+    let (sources, troubles) = state
+        .reloads()
+        .map_or_else(Default::default, |reloads| (reloads.sources, reloads.troubles));
+    let source = |source: &SourceNumbers| {
+        json!({
+            "upstream": source.upstream,
+            "source": source.source,
+            "is_up": source.is_up,
+            "endpoints": source.endpoints,
+            "stale": source.stale,
+            "damped": source.damped,
+            "answers": source.answers,
+            "failures": source.failures,
+            "seconds_since_answer": source.since_answer.map(|since| since.as_secs_f64()),
+            "trouble": source.trouble,
+        })
+    };
+    let registered = |entry: &RegisteredNumbers| {
+        json!({
+            "registry": entry.registry,
+            "name": entry.name,
+            "is_registered": entry.is_registered,
+            "trouble": entry.trouble,
+        })
+    };
+    json!({
+        "sources": sources.iter().map(source).collect::<Vec<_>>(),
+        "registered": state.registered().iter().map(registered).collect::<Vec<_>>(),
+        "troubles": troubles,
+    })
+}
+
 fn shards(state: &State) -> Value {
     let shards = state.adopted().into_iter().zip(state.turns()).enumerate();
     shards
@@ -54,6 +96,7 @@ fn published(published: &Published) -> Value {
         "number": published.number,
         "time": utc(u64::try_from(published.unix_ms).unwrap_or(u64::MAX)),
         "why": published.why.label(),
+        "cause": published.cause,
         "changes": published.changes,
     })
 }

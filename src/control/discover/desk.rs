@@ -1,5 +1,6 @@
 //! Discovery as the watch sees it: the config with all that registries and sources add to it, and when that is another.
 
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use crate::config::Endpoint;
 use crate::config::Error;
 use crate::config::File;
 use crate::control::discover::overlay::Good;
+use crate::control::discover::reach::Reach;
 use crate::control::discover::registries::Registries;
 use crate::control::discover::sources::Sources;
 use crate::control::file::Loaded;
@@ -36,33 +38,43 @@ pub(in crate::control) struct Discovery {
     good: Good,
     /// What is wrong with what registries hold, as it was said last.
     refused: Vec<String>,
+    /// The registries of the file that was read last and is right.
+    reaches: Arc<[Reach]>,
 }
 
 impl Discovery {
     pub(in crate::control) fn new() -> Self {
         let (sources, registries) = (Sources::new(), Registries::new());
-        Self { sources, registries, good: Good::default(), refused: Vec::new() }
+        let (good, refused, reaches) = (Good::default(), Vec::new(), Arc::default());
+        Self { sources, registries, good, refused, reaches }
     }
 
-    /// Reads the config with what registries hold of it, and asks the sources that it names for what they find.
+    /// Reads the config with what registries hold of it, and asks the sources that it names for what they find. The text is what it was read from.
     ///
     /// # Errors
     /// All that is wrong with the file.
     pub(in crate::control) async fn load(
         &mut self,
         source: &Source,
-    ) -> Result<(File, World), Vec<Error>> {
+    ) -> Result<(File, World, Arc<str>), Vec<Error>> {
+        let text: Arc<str> = source.text()?.into();
         // Who holds the rest is in the file, whatever else is wrong with it as long as that rest is missing.
-        let (part, _) = config::read(&source.text()?, &source.name());
+        let (part, _) = config::read(&text, &source.name());
         self.want_registries(&part, &world_of(&part));
         self.registries.first(FIRST_WAIT).await;
-        let loaded = source.load_with(&self.registries.held(), &mut self.good)?;
+        let held = self.registries.held();
+        let loaded = source.load_with(&text, &held, &mut self.good)?;
         let Loaded { file, mut world, refused } = loaded;
         self.say(refused);
+        self.reaches = file
+            .registries
+            .iter()
+            .map(|registry| Reach::new(registry, self.sources.access(registry, &world), &held))
+            .collect();
         self.sources.want(&file, &world, Instant::now());
         self.sources.first(FIRST_WAIT).await;
         world.found = self.sources.found();
-        Ok((file, world))
+        Ok((file, world, text))
     }
 
     /// Goes back to what was asked for before: what was loaded last cannot be served.
@@ -104,6 +116,11 @@ impl Discovery {
         let silent = self.registries.troubles().into_iter();
         let silent = silent.map(|(name, why)| format!("registry \"{name}\": {why}"));
         self.refused.iter().cloned().chain(silent).collect()
+    }
+
+    /// The registries of the file, and what they held when it was read last.
+    pub(in crate::control) fn reaches(&self) -> Arc<[Reach]> {
+        Arc::clone(&self.reaches)
     }
 
     fn want_registries(&mut self, file: &File, world: &World) {

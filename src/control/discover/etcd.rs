@@ -5,6 +5,8 @@
 pub(in crate::control) mod ask;
 mod follow;
 pub(in crate::control) mod kv;
+#[cfg(test)]
+pub(in crate::control) mod script;
 
 use std::collections::BTreeMap;
 

@@ -10,6 +10,7 @@ pub(super) mod file;
 pub(super) mod flaps;
 pub(super) mod http;
 pub(super) mod overlay;
+pub(super) mod reach;
 pub(super) mod registries;
 pub(super) mod sources;
 pub(super) mod tell;

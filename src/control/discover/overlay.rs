@@ -44,8 +44,6 @@ pub(in crate::control) struct Composed {
     pub(in crate::control) errors: Vec<Error>,
     /// What is wrong with entries; these were left out, or are as they were before.
     pub(in crate::control) refused: Vec<Error>,
-    /// Where each entry stands that was taken: its first line in what was read, the registry and the key.
-    pub(in crate::control) taken: Vec<(u32, String, String)>,
 }
 
 /// One entry on its way into the text.
@@ -76,8 +74,10 @@ pub(in crate::control) fn compose(
         let (errors, wrong): (Vec<Error>, Vec<Error>) =
             errors.into_iter().partition(|error| error.place.line < first);
         if wrong.is_empty() {
-            let taken = keep(&entries, &starts, good, errors.is_empty());
-            return Composed { file, errors, refused, taken };
+            if errors.is_empty() {
+                keep(&entries, good);
+            }
+            return Composed { file, errors, refused };
         }
         let mut fallen = HashSet::new();
         for error in wrong {
@@ -104,24 +104,12 @@ impl Entry {
     }
 }
 
-/// Remembers what was right, and says where it stands.
-fn keep(
-    entries: &[Entry],
-    starts: &[(u32, usize)],
-    good: &mut Good,
-    is_whole: bool,
-) -> Vec<(u32, String, String)> {
-    let entry = |(line, at): &(u32, usize)| {
-        let entry = entries.get(*at)?;
-        Some((*line, entry.registry.clone(), entry.key.clone()))
-    };
-    if is_whole {
-        let taken = entries.iter().filter_map(|entry| {
-            Some(((entry.registry.clone(), entry.key.clone()), entry.text.clone()?))
-        });
-        good.0 = taken.collect();
-    }
-    starts.iter().filter_map(entry).collect()
+/// Remembers what was right.
+fn keep(entries: &[Entry], good: &mut Good) {
+    let right = entries.iter().filter_map(|entry| {
+        Some(((entry.registry.clone(), entry.key.clone()), entry.text.clone()?))
+    });
+    good.0 = right.collect();
 }
 
 /// The file's text and the entries' behind it, and at which line each of these begins.

@@ -4,8 +4,10 @@ use super::*;
 use crate::balance::choose::Standing;
 use crate::config;
 use crate::control::fetch::tests::on_runtime;
+use crate::crossing::gauges::Page;
 use crate::crossing::health::Health;
 use crate::crossing::publish;
+use crate::record::counters::LaneCounter;
 use crate::snapshot::Ledger;
 use crate::snapshot::World;
 use crate::snapshot::build;
@@ -151,4 +153,48 @@ fn endpoints_that_come_later_are_new() {
     assert!(health.since(slots[0]) < before && health.since(slots[1]) >= before);
     state.publish(first, None);
     assert!(health.since(slots[0]) >= before, "it is back, and cold");
+}
+
+/// What was known of an endpoint that is gone is not taken for what is known of the one that has its number now.
+#[test]
+fn whoever_gets_a_number_that_was_another_ones_begins_anew() {
+    let health = Health::new(1);
+    let (publisher, _inlets) = publish::channel(1).unwrap();
+    let page = Page::new();
+    let mut state = State::new(vec![Arc::clone(&page)], publisher, Arc::clone(&health));
+    let mut ledger = Ledger::with_room(2, 2);
+    let mut make = |state: &State, number: u64| {
+        state.release(&mut ledger);
+        let text = format!(
+            "[[upstream]]\nname = \"u\"\nendpoints = [{{ url = \"http://192.0.2.{number}\" }}]\n\
+             [[model]]\nname = \"m{number}\"\nupstream = \"u\"\n"
+        );
+        let file = config::parse(&text, "a.toml").unwrap();
+        build(&file, &World::default(), &mut ledger, number).map(Arc::new)
+    };
+    let first = make(&state, 1).unwrap();
+    let (slot, lane) = (first.endpoints[0].slot, first.models[0].lane);
+    state.publish(Arc::clone(&first), None);
+    state.note_check(slot, Err("no".to_owned()));
+    health.set_check(slot, Check::Failing, clock::now());
+    page.add_lane(Some(lane), LaneCounter::Events, 5);
+    state.publish(make(&state, 2).unwrap(), None);
+
+    // A request still holds the first: there is no number for a third.
+    assert!(state.unheld().is_empty());
+    assert!(make(&state, 3).is_err());
+    drop(first);
+    let unheld = state.unheld();
+    assert_eq!(unheld, [1]);
+    assert!(make(&state, 3).is_err(), "its records may still be read");
+    state.free(&unheld);
+    let third = make(&state, 3).unwrap();
+    assert_eq!((third.endpoints[0].slot, third.models[0].lane), (slot, lane));
+    assert_eq!(state.names().slot(slot), Some("http://192.0.2.1"), "until it is published");
+    state.publish(third, None);
+    assert_eq!(state.names().slot(slot), Some("http://192.0.2.3"));
+    assert_eq!(state.names().lane(lane).map(|name| name.model.as_str()), Some("m3"));
+    assert_eq!(state.checked(slot), None);
+    assert_eq!(health.details(slot, clock::now()).check, Check::Unknown);
+    assert_eq!(page.load_lane(Some(lane), LaneCounter::Events), 0);
 }

@@ -184,9 +184,9 @@ mod tests {
     #[test]
     fn a_line_names_everything() {
         let mut names = Names::default();
-        names.learn_lane(LaneId(0), "m \"1\"", "local");
-        names.learn_lane(LaneId(1), "large", "local");
-        names.learn_slot(SlotId(3), "http://10.0.0.1:8000");
+        names.learn_lane((LaneId(0), 0), "m \"1\"", "local");
+        names.learn_lane((LaneId(1), 0), "large", "local");
+        names.learn_slot((SlotId(3), 0), "http://10.0.0.1:8000");
         let record = Record {
             id: RequestId::new(1, 2),
             started_unix_ms: 1_795_369_265_123,

@@ -200,9 +200,7 @@ impl View<'_> {
                 }
             }
             Samples::Times(histogram) => {
-                for lane in &self.lanes {
-                    lanes::times(lane, histogram, name, out);
-                }
+                self.lanes.iter().for_each(|lane| lanes::times(lane, histogram, name, out));
             }
             Samples::Process(number) => self.process(number, name, out),
         }

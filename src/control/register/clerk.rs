@@ -125,12 +125,12 @@ fn place(address: SocketAddr) -> String {
 
 /// Follows what the config wants until the task is dropped.
 pub(in crate::control) async fn run(shared: Shared, mut wanted: watch::Receiver<Vec<Wanted>>) {
-    let bell = shared.lock().registering();
+    let bell = shared.lock().registrations().bell();
     let mut clerk = Clerk::default();
     loop {
         let (listener, load) = {
-            let state = shared.lock();
-            (state.listener(), state.load())
+            let mut state = shared.lock();
+            (state.registrations().listener(), state.load())
         };
         if let Some(listener) = listener
             && !load.is_draining
@@ -138,7 +138,7 @@ pub(in crate::control) async fn run(shared: Shared, mut wanted: watch::Receiver<
             clerk.want(&wanted.borrow_and_update(), listener, load);
         }
         clerk.tell(load, Instant::now());
-        shared.lock().note_registered(clerk.numbers(), clerk.tasks.len());
+        shared.lock().registrations().note(clerk.numbers(), clerk.tasks.len());
         let due = clerk.due(Instant::now());
         tokio::select! {
             () = bell.notified() => {}

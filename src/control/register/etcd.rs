@@ -1,6 +1,6 @@
 //! The gateway as a key of an etcd, bound to a lease that ends when nothing is heard of the gateway.
 //!
-//! See <https://etcd.io/docs/v3.5/learning/api/#lease-api>. The key is `NAME/ID`, its value JSON: address, version, region, zone, tags, load.
+//! See <https://etcd.io/docs/v3.5/learning/api/>. The key is `NAME/ADDRESS`, its value JSON of the address, the version and the load.
 
 use serde_json::Value;
 use serde_json::json;
@@ -17,36 +17,42 @@ use crate::control::register::Load;
 use crate::control::register::Registration;
 use crate::control::register::goes_before;
 
+/// What etcd says of a lease that is over, or that it never gave.
+const NO_LEASE: &str = "lease not found";
+
 /// Keeps the gateway registered, until it drains or nobody tells its load any more, and then takes its lease back.
+///
+/// A lease that has ended meanwhile (the gateway was stopped, the cluster was restored) is followed by a new one, and a key that
+/// somebody has deleted is written again.
 pub(super) async fn etcd(
     registration: Registration,
     access: Access,
     mut load: watch::Receiver<Load>,
 ) {
-    let mut desk =
-        Desk { etcd: Etcd::new(&access), registration, lease: None, told: String::new() };
+    let mut desk = Desk::new(registration, &access);
     let (mut failures, mut is_told) = (0, false);
     loop {
         let now = *load.borrow_and_update();
         let told = desk.tell(now).await;
-        let name = &desk.registration.name;
+        let (key, beat) = (&desk.key, desk.registration.beat());
         let wait = match told {
             Ok(()) => {
                 if !is_told || failures > 0 {
-                    tracing::info!(key = desk.key(), "the gateway is registered");
+                    tracing::info!(key, "the gateway is registered");
                 }
                 (failures, is_told) = (0, true);
                 desk.registration.notice.registered();
-                desk.registration.beat()
+                beat
             }
             Err(why) => {
                 if failures == 0 {
-                    tracing::warn!(prefix = name, why, "the gateway cannot be registered");
+                    tracing::warn!(key, why, "the gateway cannot be registered");
                 }
                 failures += 1;
-                desk.etcd.log_out();
                 desk.registration.notice.failed(why);
-                pause(failures)
+                desk.etcd.log_out();
+                // A longer pause could outlast a lease that is still alive.
+                pause(failures).min(beat)
             }
         };
         if goes_before(&mut load, Instant::now() + wait).await {
@@ -55,119 +61,124 @@ pub(super) async fn etcd(
     }
 }
 
-/// Where it is registered, and under which lease.
+/// Under which key it is registered, and with which lease.
 struct Desk {
     etcd: Etcd,
     registration: Registration,
+    key: String,
+    /// As etcd has given it; none: none yet, or it has ended.
     lease: Option<i64>,
-    /// What was written last.
-    told: String,
 }
 
 impl Desk {
-    fn key(&self) -> String {
-        let Registration { name, id, .. } = &self.registration;
-        format!("{}/{id}", name.trim_end_matches('/'))
+    fn new(registration: Registration, access: &Access) -> Self {
+        let key = key(&registration);
+        Self { etcd: Etcd::new(access), registration, key, lease: None }
     }
 
-    /// A sign of life, and what has changed since the last one.
+    /// A sign of life, and the key as it should be.
     async fn tell(&mut self, load: Load) -> Result<(), String> {
-        if !self.is_alive().await? {
-            let ttl = self.registration.ttl.as_secs().max(1).to_string();
-            let granted = self.etcd.call("/v3/lease/grant", &json!({ "TTL": ttl })).await?;
-            let lease = number(&granted, "ID");
-            if lease == 0 {
-                return Err(format!("no lease was granted: {granted}"));
-            }
-            (self.lease, self.told) = (Some(lease), String::new());
-        }
-        let value = value(&self.registration, load).to_string();
-        if value != self.told {
-            let lease = self.lease.unwrap_or_default().to_string();
-            let (key, text) = (coded(self.key().as_bytes()), coded(value.as_bytes()));
-            let put = json!({ "key": key, "value": text, "lease": lease });
-            self.etcd.call("/v3/kv/put", &put).await?;
-            self.told = value;
-        }
-        Ok(())
-    }
-
-    /// Whether there is a lease that goes on.
-    async fn is_alive(&mut self) -> Result<bool, String> {
-        let Some(lease) = self.lease else { return Ok(false) };
-        let beaten =
-            self.etcd.call("/v3/lease/keepalive", &json!({ "ID": lease.to_string() })).await?;
-        let ttl = number(beaten.get("result").unwrap_or(&Value::Null), "TTL");
-        if ttl <= 0 {
+        if let Some(lease) = self.lease
+            && !self.keep(lease).await?
+        {
             self.lease = None;
         }
-        Ok(ttl > 0)
+        let lease = match self.lease {
+            Some(lease) => lease,
+            None => self.grant().await?,
+        };
+        self.lease = Some(lease);
+        let written = self.write(lease, load).await;
+        if written.as_ref().is_err_and(|why| why.contains(NO_LEASE)) {
+            self.lease = None;
+        }
+        written
     }
 
-    /// With the lease goes the key.
+    /// A new lease. One whose answer is lost has no key and ends by itself.
+    async fn grant(&mut self) -> Result<i64, String> {
+        // Etcd counts whole seconds.
+        let seconds = self.registration.ttl.as_millis().div_ceil(1000).max(1);
+        let body = json!({ "TTL": seconds.to_string() });
+        let answer = self.etcd.call("/v3/lease/grant", &body).await?;
+        match number(&answer, "ID") {
+            0 => Err("etcd gave no lease".to_owned()),
+            lease => Ok(lease),
+        }
+    }
+
+    /// Keeps the lease alive. Whether it was.
+    async fn keep(&mut self, lease: i64) -> Result<bool, String> {
+        let body = json!({ "ID": lease.to_string() });
+        let answer = self.etcd.call("/v3/lease/keepalive", &body).await?;
+        if let Some(error) = answer.get("error") {
+            return Err(format!("the lease cannot be kept: {error}"));
+        }
+        // One that has ended has no time left, and etcd leaves out what is zero.
+        Ok(number(answer.get("result").unwrap_or(&Value::Null), "TTL") > 0)
+    }
+
+    /// Writes the key where it is another, or bound to another lease: who watches it hears of nothing else.
+    async fn write(&mut self, lease: i64, load: Load) -> Result<(), String> {
+        let (key, value) = (coded(self.key.as_bytes()), value(&self.registration, load));
+        let (value, lease) = (coded(value.to_string().as_bytes()), lease.to_string());
+        let body = json!({
+            "compare": [
+                { "key": key, "target": "VALUE", "result": "EQUAL", "value": value },
+                { "key": key, "target": "LEASE", "result": "EQUAL", "lease": lease },
+            ],
+            "failure": [{ "request_put": { "key": key, "value": value, "lease": lease } }],
+        });
+        self.etcd.call("/v3/kv/txn", &body).await.map(drop)
+    }
+
+    /// Takes the lease back, and with it the key, unless somebody else has written it since.
     async fn leave(&mut self) {
         let Some(lease) = self.lease else { return self.registration.notice.left() };
+        let (key, body) = (&self.key, json!({ "ID": lease.to_string() }));
         for attempt in 1..=GOODBYES_MAX {
-            let body = json!({ "ID": lease.to_string() });
             match self.etcd.call("/v3/lease/revoke", &body).await {
-                Ok(_) => {
-                    tracing::info!(key = self.key(), "the gateway is deregistered");
-                    return self.registration.notice.left();
-                }
-                Err(why) => {
-                    tracing::warn!(key = self.key(), attempt, why, "cannot be deregistered");
+                Err(why) if !why.contains(NO_LEASE) => {
+                    tracing::warn!(key, attempt, why, "the lease cannot be taken back");
                     self.registration.notice.failed(why);
+                }
+                _ => {
+                    tracing::info!(key, "the gateway is deregistered");
+                    return self.registration.notice.left();
                 }
             }
         }
     }
 }
 
-/// What is written: whoever reads it needs no other key.
+/// The name, and what tells this gateway from others of it.
+fn key(registration: &Registration) -> String {
+    let Registration { name, .. } = registration;
+    format!("{}/{}", name.trim_end_matches('/'), place(registration))
+}
+
+/// The address; for one that is none (`0.0.0.0`) what the id says instead: the machine's name and the port.
+fn place(registration: &Registration) -> String {
+    let Registration { id, name, address, .. } = registration;
+    let said = id.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix('-'));
+    said.map_or_else(|| address.to_string(), ToOwned::to_owned)
+}
+
+/// What others read.
 fn value(registration: &Registration, load: Load) -> Value {
-    let Registration { address, version, tags, region, zone, .. } = registration;
+    let Load { in_flight, connections, is_draining } = load;
     let mut value = json!({
-        "address": address.to_string(),
-        "version": version,
-        "tags": tags,
-        "load": {
-            "in_flight": load.in_flight,
-            "connections": load.connections,
-            "is_draining": load.is_draining,
-        },
+        "address": place(registration),
+        "version": registration.version,
+        "load": { "in_flight": in_flight, "connections": connections, "is_draining": is_draining },
     });
-    for (key, text) in [("region", region), ("zone", zone)] {
-        if let Some(text) = text {
-            value[key] = json!(text);
+    for (key, said) in [("region", &registration.region), ("zone", &registration.zone)] {
+        if let Some(said) = said {
+            value[key] = json!(said);
         }
     }
     value
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::control::register::Notice;
-    use std::time::Duration;
-
-    #[test]
-    fn what_is_written_says_where_and_how_busy_the_gateway_is() {
-        let registration = Registration {
-            id: "gateway-8080".into(),
-            name: "ringway".into(),
-            address: "10.0.0.5:8080".parse().unwrap(),
-            version: "1.0.0".into(),
-            ttl: Duration::from_secs(15),
-            tags: vec!["edge".into()],
-            region: Some("eu".into()),
-            zone: None,
-            notice: Notice::default(),
-        };
-        let load = Load { in_flight: 3, connections: 4, is_draining: false };
-        let expected = json!({
-            "address": "10.0.0.5:8080", "version": "1.0.0", "tags": ["edge"], "region": "eu",
-            "load": { "in_flight": 3, "connections": 4, "is_draining": false },
-        });
-        assert_eq!(value(&registration, load), expected);
-    }
-}
+mod tests;

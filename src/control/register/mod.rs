@@ -13,9 +13,12 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::sync::watch;
 use tokio::time;
 use tokio::time::Instant;
+
+use crate::control::register::clerk::RegisteredNumbers;
 
 /// Signs of life in a time to live: one that is lost does not matter.
 const BEATS: u32 = 3;
@@ -94,6 +97,63 @@ impl Notice {
     }
 }
 
+/// What control knows of it: where the listener is, and what came of telling registries.
+#[derive(Debug, Default)]
+pub(crate) struct Registrations {
+    listener: Option<SocketAddr>,
+    bell: Arc<Notify>,
+    numbers: Vec<RegisteredNumbers>,
+    /// How many are told, or have still to hear that the gateway goes.
+    open: usize,
+}
+
+impl Registrations {
+    /// Notes that every shard listens.
+    pub(super) fn listen(&mut self, address: SocketAddr) {
+        self.listener = Some(address);
+        self.ring();
+    }
+
+    /// Where clients come in; none before every shard listens.
+    pub(super) fn listener(&self) -> Option<SocketAddr> {
+        self.listener
+    }
+
+    /// Registries may have to be told something else.
+    pub(super) fn ring(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Rings then. For one who waits.
+    pub(super) fn bell(&self) -> Arc<Notify> {
+        Arc::clone(&self.bell)
+    }
+
+    /// Notes what registries know, and how many of them are told or have still to hear that the gateway goes.
+    pub(super) fn note(&mut self, numbers: Vec<RegisteredNumbers>, open: usize) {
+        (self.numbers, self.open) = (numbers, open);
+    }
+
+    /// Every registry has heard that the gateway goes, or had its time to.
+    pub(super) fn is_over(&self) -> bool {
+        self.open == 0
+    }
+
+    /// What is known of each entry.
+    pub(super) fn numbers(&self) -> Vec<RegisteredNumbers> {
+        self.numbers.clone()
+    }
+
+    /// What is wrong with registries that cannot be told, a line each.
+    pub(super) fn troubles(&self) -> impl Iterator<Item = String> {
+        self.numbers.iter().filter_map(|known| {
+            let (registry, name) = (&known.registry, &known.name);
+            let trouble = known.trouble.as_ref()?;
+            Some(format!("registry \"{registry}\": not registered as \"{name}\": {trouble}"))
+        })
+    }
+}
+
 /// How busy the gateway is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Load {
@@ -128,6 +188,23 @@ async fn goes_before(load: &mut watch::Receiver<Load>, due: Instant) -> bool {
 mod tests {
     use super::*;
     use crate::control::fetch::tests::on_runtime;
+
+    #[test]
+    fn a_registry_that_cannot_be_told_is_a_trouble() {
+        let mut all = Registrations::default();
+        let known = |name: &str, trouble: Option<&str>| RegisteredNumbers {
+            registry: "fleet".to_owned(),
+            name: name.to_owned(),
+            is_registered: trouble.is_none(),
+            trouble: trouble.map(str::to_owned),
+        };
+        all.note(vec![known("one", None), known("other", Some("no"))], 2);
+        let troubles: Vec<String> = all.troubles().collect();
+        assert_eq!(troubles, ["registry \"fleet\": not registered as \"other\": no"]);
+        assert!(!all.is_over());
+        all.note(Vec::new(), 0);
+        assert!(all.is_over());
+    }
 
     #[test]
     fn a_load_is_json() {

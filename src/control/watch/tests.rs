@@ -41,7 +41,10 @@ async fn start(path: PathBuf) -> (Watch, Arc<Mutex<Vec<u64>>>) {
     let published = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&published);
     let publish = move |snapshot: Arc<Snapshot>, _| list.lock().unwrap().push(snapshot.number);
-    (Watch::start(Source::File(path), Vec::new(), publish).await.unwrap(), published)
+    (
+        Watch::start(Source::File(path), Vec::new(), Ledger::default(), publish).await.unwrap(),
+        published,
+    )
 }
 
 async fn turn_until(watch: &mut Watch, is_done: impl Fn(&State) -> bool) {

@@ -246,6 +246,16 @@ impl<W: Word> Shared<W> {
         (first > UNASKED).then(|| Moment::from_nanos(first))
     }
 
+    /// It is another one from now on, of which nothing is known. Nobody else may know the old one any more.
+    pub(super) fn clear(&self) {
+        let Second { places, opened, probes } = &self.second;
+        let first = [&self.breaker, &self.paused, &self.ejected, &self.check, &self.failures];
+        let first = first.into_iter().chain([&self.since, &self.first]).chain(&self.live);
+        for word in first.chain([places, probes]).chain(opened) {
+            word.change(|old| (old != 0).then_some(0));
+        }
+    }
+
     /// It is there, and nothing is known of it.
     pub(super) fn appear(&self, now: Moment) {
         self.first.change(|_| Some(UNASKED));

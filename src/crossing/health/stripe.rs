@@ -76,6 +76,17 @@ impl Stripe {
         u32::try_from(self.in_flight.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
     }
 
+    /// Forgets everything. Its writer must not know the endpoint at that time.
+    pub(super) fn clear(&self) {
+        let Self {
+            in_flight, attempts, good, bad, throttled, length, parts, credential_bad, ..
+        } = self;
+        let counts = [in_flight, attempts, good, bad, throttled, length, credential_bad];
+        let counts = counts.into_iter().chain([&self.neutral, &self.pace]).chain(parts);
+        counts.for_each(|count| count.store(0, Ordering::Relaxed));
+        self.buckets.iter().for_each(|bucket| bucket.store(0, Ordering::Relaxed));
+    }
+
     /// Counts a verdict, in a window so long.
     #[inline]
     pub(super) fn count(&self, verdict: Verdict, window: Duration, now: Moment) {

@@ -332,3 +332,42 @@ fn the_pace_is_that_of_streams_or_of_other_answers_of_late() {
     let live = health.merge(&mut Merged::default(), SLOT, at(33_000));
     assert_eq!(health.pace(SLOT, at(33_000)), live.p50);
 }
+
+/// Everything that can be known of an endpoint is known of it.
+fn known(health: &Health, slot: SlotId) {
+    let now = at(5_000);
+    for shard in [shard(0), shard(1)] {
+        health.begin(shard, slot);
+        for verdict in Verdict::ALL {
+            health.note(shard, slot, *verdict, false, Some(&RULE), now);
+        }
+        health.first_byte(shard, slot, Duration::from_millis(7));
+        health.answered(shard, slot, Duration::from_millis(9), now);
+    }
+    assert!(health.claim_place(slot, 3));
+    health.appear(slot, now);
+    health.ask(slot, now);
+    health.pause(slot, at(9_000));
+    health.eject(slot, at(9_000));
+    health.set_check(slot, Check::Failing, now);
+    let _once = health.claim_probe(slot, at(500_000));
+    let _published = health.merge(&mut Merged::default(), slot, now);
+}
+
+#[test]
+fn who_takes_a_slot_over_inherits_nothing() {
+    let health = Health::new(2);
+    let (other, fresh) = (SlotId(SLOT.0 + 1), SlotId(SLOT.0 + 2));
+    known(&health, SLOT);
+    known(&health, other);
+    health.hand_over(SLOT);
+    let now = at(6_000);
+    assert_eq!(health.details(SLOT, now), health.details(fresh, now));
+    assert_eq!(health.totals(SLOT), Totals::default());
+    assert_eq!((health.pace(SLOT, now), health.first_asked(SLOT)), (None, None));
+    let mut memory = Merged::default();
+    assert_eq!(health.merge(&mut memory, SLOT, now), Live::default());
+    // Its neighbour keeps all.
+    assert_ne!(health.details(other, now), health.details(fresh, now));
+    assert_eq!((health.in_flight(other), health.totals(other).attempts), (2, 2));
+}

@@ -41,6 +41,7 @@ pub(super) struct Attempt<'w> {
 }
 
 /// Tries once: an endpoint that may be asked, a connection to it, and the exchange.
+#[expect(clippy::manual_async_fn, reason = "it would keep its arguments twice, in every stream")]
 pub(in crate::shard) fn run<'a>(
     attempts: &'a mut Attempts<'_>,
     way: &'a Way<'_>,
@@ -49,7 +50,6 @@ pub(in crate::shard) fn run<'a>(
     response: &'a mut Response,
     entry: &'a mut Entry<'_>,
 ) -> impl Future<Output = Result<Ended, Fault>> {
-    // An async fn would keep its arguments twice, in every open stream.
     async move {
         let seated = match seated(attempts) {
             Ok(seated) => seated,
@@ -115,7 +115,6 @@ fn begin<'a, 'w>(
     entry.begins(endpoint.slot, began);
     let want = attempts.want(endpoint, began);
     let pooled = link::pooled(attempts.shard, want);
-    // An async fn would keep its arguments twice, in every open stream.
     async move {
         let link = match pooled {
             Some(link) => Ok(link),

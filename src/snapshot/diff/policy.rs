@@ -99,6 +99,12 @@ fn issuers(old: &Outline, new: &Outline, lines: &mut Vec<String>) {
 
 /// What only the snapshots themselves know: keys one by one, and that secrets have other values.
 pub(super) fn secrets(old: &Snapshot, new: &Snapshot, lines: &mut Vec<String>) {
+    if let (Some(was), Some(is)) = (&old.admin_token, &new.admin_token)
+        && was.from == is.from
+        && was.secret != is.secret
+    {
+        lines.push("admin.token: its value has changed".to_owned());
+    }
     if !Arc::ptr_eq(&old.keys, &new.keys) {
         keys(old, new, lines);
     }

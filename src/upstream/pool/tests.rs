@@ -5,6 +5,7 @@ mod model;
 use super::*;
 
 const SLOT: SlotId = SlotId(3);
+const OTHER: SlotId = SlotId(4);
 const LIMITS: Limits = Limits {
     idle_min: 0,
     idle_max: 100,
@@ -268,4 +269,19 @@ fn what_may_not_be_idle_at_all_is_no_trouble() {
     use_at_once(&mut pool, 3, for_ever, at(0));
     sweep(&mut pool, for_ever, Moment::NEVER);
     assert_eq!(pool.idle(), 3);
+}
+
+#[test]
+fn who_takes_a_slot_over_gets_no_connection_of_the_old_one() {
+    let mut pool: Pool<u32> = Pool::default();
+    put(&mut pool, SLOT, 1, at(0));
+    put(&mut pool, SLOT, 2, at(0));
+    put(&mut pool, OTHER, 3, at(0));
+    let mut retired = Vec::new();
+    pool.hand_over(SLOT, |connection, reason| retired.push((connection, reason)));
+    assert_eq!(retired, [(1, Retired::Removed), (2, Retired::Removed)]);
+    assert_eq!(pool.idle(), 1);
+    assert_eq!(pool.take(SLOT, LIMITS, at(1), none), None);
+    assert_eq!(pool.take(OTHER, LIMITS, at(1), none), Some(3));
+    pool.hand_over(SlotId(1_000), none);
 }

@@ -81,7 +81,6 @@ async fn next(query: &mut Query, prefix: &str) -> Result<(Reply, Entries), Strin
 ///
 /// # Errors
 /// Why it cannot be read, in words.
-#[cfg_attr(not(test), expect(dead_code, reason = "what the admin API changes is written here"))]
 pub(in crate::control) async fn get(access: &Access, key: &str) -> Result<Option<Kept>, String> {
     let path = format!("/v1/kv/{}", escaped_key(key));
     let reply = Agent::new(access).ask(Method::GET, &path, Vec::new()).await?;
@@ -94,7 +93,6 @@ pub(in crate::control) async fn get(access: &Access, key: &str) -> Result<Option
 ///
 /// # Errors
 /// Why nobody knows, in words: it may be written or not.
-#[cfg_attr(not(test), expect(dead_code, reason = "what the admin API changes is written here"))]
 pub(in crate::control) async fn put(
     access: &Access,
     key: &str,
@@ -108,7 +106,6 @@ pub(in crate::control) async fn put(
 ///
 /// # Errors
 /// Why nobody knows, in words: it may be deleted or not.
-#[cfg_attr(not(test), expect(dead_code, reason = "what the admin API changes is written here"))]
 pub(in crate::control) async fn delete(
     access: &Access,
     key: &str,

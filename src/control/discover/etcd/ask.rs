@@ -28,6 +28,7 @@ const BAD_TOKEN: &str = "invalid auth token";
 #[derive(Debug)]
 pub(in crate::control) struct Etcd {
     http: Http,
+    access: Access,
     login: Option<(String, Secret)>,
     /// As the last login gave it; empty: nobody needs one.
     token: Option<String>,
@@ -35,7 +36,8 @@ pub(in crate::control) struct Etcd {
 
 impl Etcd {
     pub(in crate::control) fn new(access: &Access) -> Self {
-        Self { http: Http::new(access), login: access.login.clone(), token: None }
+        let (access, login) = (access.clone(), access.login.clone());
+        Self { http: Http::new(&access), access, login, token: None }
     }
 
     /// What etcd answers to this.
@@ -78,6 +80,7 @@ impl Etcd {
         let opened = self.http.open(ask).await?;
         if opened.status != 200 {
             self.token = None;
+            self.pass_over(opened.status);
             return Err(format!("answered with {}", opened.status));
         }
         Ok(opened)
@@ -115,7 +118,17 @@ impl Etcd {
         let fields = if token.is_empty() { &[][..] } else { &fields[..] };
         let body = body.to_string().into_bytes();
         let ask = Ask { method: Method::POST, path, fields, body, timeout: CALL_TIMEOUT };
-        self.http.ask(ask).await
+        let reply = self.http.ask(ask).await?;
+        self.pass_over(reply.status);
+        Ok(reply)
+    }
+
+    /// A member that answers, but cannot help (it has no leader, or is busy), is not the one that is asked next.
+    fn pass_over(&mut self, status: u16) {
+        if status >= 500 && self.access.urls.len() > 1 {
+            self.access.urls.rotate_left(1);
+            self.http = Http::new(&self.access);
+        }
     }
 
     /// Whether the answer is about a token that is over; it is forgotten then.
@@ -166,21 +179,4 @@ pub(in crate::control) fn end_of(prefix: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_range_ends_after_the_last_key_of_a_prefix() {
-        assert_eq!(end_of(b"/llm/"), b"/llm0");
-        assert_eq!(end_of(b"a\xff\xff"), b"b");
-        assert_eq!(end_of(b"\xff"), [0]);
-        assert_eq!(end_of(b""), [0]);
-    }
-
-    #[test]
-    fn numbers_are_strings_or_not_there() {
-        let value = json!({ "a": "12", "b": 3, "c": "x" });
-        let numbers = ["a", "b", "c", "d"].map(|field| number(&value, field));
-        assert_eq!(numbers, [12, 3, 0, 0]);
-    }
-}
+mod tests;

@@ -256,6 +256,8 @@ impl Follow {
         for event in events {
             let pair = event.get("kv").unwrap_or(&Value::Null);
             let (key, kept) = pair_of(pair)?;
+            // Not the header's: that is the store's, and who is behind is told in parts.
+            self.revision = self.revision.max(Some(kept.revision));
             if event.get("type").and_then(Value::as_str) == Some("DELETE") {
                 self.keys.remove(&key);
             } else {
@@ -266,7 +268,6 @@ impl Follow {
             self.revision = None;
             return Err(format!("there are more than {KEYS_MAX} keys"));
         }
-        self.revision = self.revision.max(Some(number(header(result)?, "revision")));
         Ok(Told::Changes)
     }
 }
@@ -279,3 +280,6 @@ fn pair_of(pair: &Value) -> Result<(Vec<u8>, Kept), String> {
     let value = decoded(pair, "value")?;
     Ok((decoded(pair, "key")?, Kept { value, revision: number(pair, "mod_revision") }))
 }
+
+#[cfg(test)]
+mod tests;

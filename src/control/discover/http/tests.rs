@@ -7,8 +7,8 @@ use crate::control::fetch::tests::serve;
 
 fn access(urls: &[&str]) -> Access {
     let urls = urls.iter().map(|url| {
-        let end = url.find("/jwks").unwrap_or(url.len());
-        Url::parse(&url[..end]).unwrap()
+        let url = url.split_once("/jwks").map_or(*url, |(url, _)| url);
+        Url::parse(url).unwrap()
     });
     Access { urls: urls.collect(), ..Access::default() }
 }
