@@ -17,6 +17,26 @@ use ringway::serve;
 
 use crate::counting::Watched;
 
+/// A model of two versions, with everything that may lead to one of them.
+const ROUTED: &str = r#"
+[[model]]
+name = "routed"
+version = "1.2.0"
+upstream = "mock"
+upstream_model = "demo"
+[[model]]
+name = "routed"
+version = "1.3.0"
+upstream = "mock"
+upstream_model = "demo"
+[[route]]
+model = "routed"
+labels = { stable = "1.2.0" }
+split = [{ version = "stable", weight = 90 }, { version = "^1.3", weight = 10 }]
+sticky = { header = "x-session" }
+match = [{ header = "x-canary", value = "yes", version = "1.3.0" }]
+"#;
+
 /// A gateway that serves until the process ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gateway {
@@ -38,7 +58,7 @@ pub(crate) fn start(directory: &Path, cpu: Option<usize>) -> Gateway {
     let text = format!(
         "[listen]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
          [[upstream]]\nname = \"mock\"\nendpoints = [{{ url = \"http://{}\" }}]\n\
-         [[model]]\nname = \"demo\"\nupstream = \"mock\"\n",
+         [[model]]\nname = \"demo\"\nupstream = \"mock\"\n{ROUTED}",
         mock.address
     );
     fs::write(&config, text).expect("the config can be written");
@@ -130,9 +150,14 @@ fn whole_response(bytes: &[u8]) -> Option<usize> {
 
 /// A chat request as an SDK writes it, with a body of about 500 bytes; `fields` are further lines of the head.
 pub(crate) fn chat(is_stream: bool, fields: &str) -> Vec<u8> {
+    chat_with("demo", is_stream, fields)
+}
+
+/// The same for a model.
+pub(crate) fn chat_with(model: &str, is_stream: bool, fields: &str) -> Vec<u8> {
     let words = "Say in a few plain words what a gateway for model servers is good for. ".repeat(5);
     let body = format!(
-        "{{\"model\":\"demo\",\"stream\":{is_stream},\"max_tokens\":256,\"temperature\":0.7,\
+        "{{\"model\":\"{model}\",\"stream\":{is_stream},\"max_tokens\":256,\"temperature\":0.7,\
          \"messages\":[{{\"role\":\"user\",\"content\":\"{words}\"}}]}}"
     );
     format!(

@@ -34,7 +34,8 @@ const MAY_IMPORT: &[laws::MayImport] = &[
     ("wire", "units"),
     ("llm", "units wire"),
     ("admission", "units wire llm"),
-    ("route", "units wire llm"),
+    // balance: a key leads to a version as it leads to an endpoint.
+    ("route", "units wire llm balance"),
     ("balance", "units"),
     ("upstream", "units ring wire"),
     ("relay", "units ring accept wire llm admission upstream record"),

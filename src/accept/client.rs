@@ -57,17 +57,17 @@ impl Client {
         }
     }
 
+    /// Nobody, in the name of whoever asks from `address`.
+    #[must_use]
+    pub fn away(address: IpAddr) -> Self {
+        let input = Buffer::default();
+        Self { stream: None, input, address, is_half_closed: false, is_fresh: false }
+    }
+
     /// Takes the connection out: the client is away from here on. What it had sent goes with it.
     #[must_use]
     pub fn take(&mut self) -> Self {
-        let away = Self {
-            stream: None,
-            input: Buffer::default(),
-            address: self.address,
-            is_half_closed: false,
-            is_fresh: false,
-        };
-        std::mem::replace(self, away)
+        std::mem::replace(self, Self::away(self.address))
     }
 
     /// Whether there is no connection.

@@ -35,6 +35,21 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The same for a copy of the request, of which no step and no signature need know.
+    #[must_use]
+    pub fn of_copy(&self) -> Self {
+        Self {
+            tenant: self.tenant,
+            key: self.key,
+            claims: self.claims.clone(),
+            signature: None,
+            has_used_credential: self.has_used_credential,
+            number: self.number,
+            steps: StepSet::default(),
+            added: self.added.clone(),
+        }
+    }
+
     /// The user that the token names.
     #[must_use]
     pub fn user(&self) -> Option<&str> {

@@ -1,5 +1,7 @@
 //! The layout of what a shard counts: the cells of the shard itself, and the cells of one lane.
 
+use crate::record::Chosen;
+use crate::record::ShadowResult;
 use crate::record::closed::closed;
 use crate::record::fault::Fault;
 use crate::record::histogram::Histogram;
@@ -220,7 +222,8 @@ const HEDGES_AT: usize = RETRIES_DENIED_AT + RetryDenied::COUNT;
 const QUEUE_RESULTS_AT: usize = HEDGES_AT + HedgeResult::COUNT;
 const RESUMED_AT: usize = QUEUE_RESULTS_AT + QueueResult::COUNT;
 const CONTINUED_AT: usize = RESUMED_AT + Resumed::COUNT;
-const REFUSALS_AT: usize = CONTINUED_AT + Continued::COUNT;
+const SHADOWS_AT: usize = CONTINUED_AT + Continued::COUNT;
+const REFUSALS_AT: usize = SHADOWS_AT + ShadowResult::COUNT;
 
 /// How many cells a shard has.
 pub const SHARD_CELLS: usize = REFUSALS_AT + Reason::COUNT;
@@ -291,6 +294,12 @@ impl From<Continued> for ShardCell {
     }
 }
 
+impl From<ShadowResult> for ShardCell {
+    fn from(result: ShadowResult) -> Self {
+        Self(SHADOWS_AT + result.index())
+    }
+}
+
 impl From<Reason> for ShardCell {
     fn from(reason: Reason) -> Self {
         Self(REFUSALS_AT + reason.index())
@@ -299,7 +308,8 @@ impl From<Reason> for ShardCell {
 
 const STATUSES_AT: usize = LaneCounter::COUNT;
 const FAULTS_AT: usize = STATUSES_AT + StatusLabel::COUNT;
-const HISTOGRAMS_AT: usize = FAULTS_AT + Fault::COUNT;
+const CHOSEN_AT: usize = FAULTS_AT + Fault::COUNT;
+const HISTOGRAMS_AT: usize = CHOSEN_AT + Chosen::COUNT;
 
 /// Where the cells of a histogram start, and (for the number of histograms) where they all end.
 const fn histogram_at(place: usize) -> usize {
@@ -373,6 +383,12 @@ impl From<Fault> for LaneCell {
     }
 }
 
+impl From<Chosen> for LaneCell {
+    fn from(why: Chosen) -> Self {
+        Self(CHOSEN_AT + why.index())
+    }
+}
+
 /// The cells of one lane, as the one who counts sees them.
 pub trait Row {
     /// Adds `n` to a cell.
@@ -389,6 +405,7 @@ mod tests {
             LaneCounter::ALL.iter().map(|&counter| LaneCell::from(counter).index()).collect();
         cells.extend(StatusLabel::all().map(|status| LaneCell::from(status).index()));
         cells.extend(Fault::ALL.iter().map(|&fault| LaneCell::from(fault).index()));
+        cells.extend(Chosen::ALL.iter().map(|&why| LaneCell::from(why).index()));
         for &histogram in Histogram::ALL {
             let buckets = 0..=histogram.bounds().len();
             cells.extend(buckets.map(|bucket| LaneCell::bucket(histogram, bucket).index()));
@@ -408,10 +425,11 @@ mod tests {
         let queued = QueueResult::ALL.iter().map(|&result| ShardCell::from(result));
         let resumed = Resumed::ALL.iter().map(|&result| ShardCell::from(result));
         let continued = Continued::ALL.iter().map(|&how| ShardCell::from(how));
+        let shadows = ShadowResult::ALL.iter().map(|&result| ShardCell::from(result));
         let refusals = Reason::all().map(ShardCell::from);
         let all = counters.chain(reasons).chain(caps).chain(troubles);
         let all = all.chain(denied).chain(hedges).chain(queued);
-        let all = all.chain(resumed).chain(continued).chain(refusals);
+        let all = all.chain(resumed).chain(continued).chain(shadows).chain(refusals);
         let cells: Vec<_> = all.map(ShardCell::index).collect();
         assert_eq!(cells, (0..SHARD_CELLS).collect::<Vec<_>>());
     }

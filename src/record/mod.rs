@@ -103,6 +103,7 @@ pub struct Record {
     /// The endpoint that answered or failed last.
     pub slot: Option<SlotId>,
     /// `chat`, `embeddings`, ... as in `gen_ai.operation.name`; `resume` of a client that comes back for the rest of a stream;
+    /// `shadow` of a copy;
     /// empty if the path was not known.
     pub operation: &'static str,
     /// The status that was sent, or that would have been.
@@ -122,6 +123,8 @@ pub struct Record {
     /// The model that was asked for, where another one of its fallback chain was asked in the end: its lane. Then `lane` is
     /// that of the other.
     pub fell_back_from: Option<LaneId>,
+    /// Why it got this version of its model; none: its model has one, or it was asked for without a word about that.
+    pub chosen: Option<Chosen>,
     /// How often its client was cut off and came back for the rest.
     pub resumed: u16,
     /// How often another endpoint, or the same one again, was asked to go on after the first of the content had gone down.
@@ -177,6 +180,40 @@ closed! {
     }
 }
 
+closed! {
+    /// Why a request got the version of its model that it got, in the words of the route.
+    pub enum Chosen {
+        /// It has named it.
+        Exact => "exact",
+        /// It is the highest in the range that the request has named.
+        Range => "range",
+        /// The request has named a label of it.
+        Label => "label",
+        /// It was drawn.
+        Split => "split",
+        /// A field of the request leads to it.
+        Match => "match",
+        /// What the request has in common with others leads all of them to it.
+        Sticky => "sticky",
+    }
+}
+
+closed! {
+    /// What came of copying a request to another version.
+    pub enum ShadowResult {
+        /// It was answered, to the end.
+        Answered => "answered",
+        /// It was answered with an error.
+        Refused => "refused",
+        /// It was not answered, or not to the end.
+        Failed => "failed",
+        /// It was not sent: as many were under way as may be, too much memory was held, or the version has no words for it.
+        Skipped => "skipped",
+        /// The gateway was about to stop.
+        Cancelled => "cancelled",
+    }
+}
+
 /// Counts `record` in the row of its lane: eight stores, and one or two more for each thing that not every request has.
 pub fn apply(record: &Record, row: &impl Row) {
     row.add(StatusLabel::of(record.status).into(), 1);
@@ -198,6 +235,9 @@ pub fn apply(record: &Record, row: &impl Row) {
     }
     if let Some(time) = record.upstream_connect {
         note(Histogram::Connect, time, row);
+    }
+    if let Some(why) = record.chosen {
+        row.add(why.into(), 1);
     }
     if let Some(fault) = record.fault {
         row.add(fault.into(), 1);

@@ -25,6 +25,10 @@ closed! {
         InvalidBody => "invalid_body",
         /// No model is called what it asks for.
         ModelNotFound => "model_not_found",
+        /// No version of the model is as it asks for.
+        VersionNotFound => "version_not_found",
+        /// The version that the operator sends it to is not there now.
+        VersionUnavailable => "version_unavailable",
         /// It wants the rest of a stream that is not there, or not its tenant's.
         StreamNotFound => "stream_not_found",
         /// It wants the rest of a stream of which something it has missed is not kept any more.

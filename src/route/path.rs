@@ -134,6 +134,7 @@ impl Unroutable {
 }
 
 const MODELS: &str = "/v1/models";
+const VERSIONS: &str = "/versions/";
 const STREAMS: &str = "/v1/streams/";
 const LISTEN: &str = "GET";
 const READ: &str = "GET, HEAD";
@@ -185,11 +186,17 @@ pub fn of_invoke(model: &str, version: Option<&str>) -> String {
     path.push('/');
     encode(model, &mut path);
     if let Some(version) = version {
-        path.push_str("/versions/");
+        path.push_str(VERSIONS);
         encode(version, &mut path);
     }
     path.push_str("/invoke");
     path
+}
+
+/// Whether a path of [`of_invoke`] names a version.
+#[must_use]
+pub fn has_version(path: &str) -> bool {
+    path.contains(VERSIONS)
 }
 
 /// Percent-encodes all but the unreserved characters (RFC 3986 section 2.3).

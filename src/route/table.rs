@@ -5,6 +5,12 @@ use std::collections::hash_map;
 
 use foldhash::fast::FixedState;
 
+use crate::route::versions::Route;
+use crate::route::versions::Rules;
+use crate::route::versions::Spec;
+use crate::route::versions::Version;
+use crate::route::versions::Versions;
+use crate::route::versions::Why;
 use crate::units::ModelId;
 
 /// One model as the config names it. Its place among the entries is its [`ModelId`].
@@ -101,8 +107,7 @@ impl Conflict {
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     names: HashMap<Box<str>, Named, FixedState>,
-    /// For each family, its versions.
-    families: Vec<Vec<(Box<str>, ModelId)>>,
+    families: Vec<Family>,
 }
 
 /// What a name or alias means.
@@ -111,6 +116,30 @@ struct Named {
     model: ModelId,
     /// Index of the versions that can be asked for under this name.
     family: usize,
+    /// Whether it is the name of all versions, and not another one for one of them.
+    is_bare: bool,
+    /// Whether who asks decides which version it is.
+    is_decided: bool,
+}
+
+/// All versions of one name.
+#[derive(Clone, Debug, Default)]
+struct Family {
+    versions: Versions,
+    route: Option<Box<Route>>,
+}
+
+/// What a name leads to.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'t> {
+    /// One model; and why it is this version, where a version was asked for.
+    Model(ModelId, Option<Why>),
+    /// Who asks decides; the model that it is where that says nothing.
+    Route(ModelId, &'t Route),
+    /// A model is called so, and no version of it is as is asked for, or is there now.
+    NoVersion,
+    /// No model is called so.
+    Nothing,
 }
 
 impl Table {
@@ -141,6 +170,85 @@ impl Table {
         if conflicts.is_empty() { Ok(table) } else { Err(conflicts) }
     }
 
+    /// What `name` leads to: a name, an alias, or either with `@` and a version, a label or a range. Allocates nothing, but for a
+    /// range.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Found<'_> {
+        let Some(named) = self.names.get(name) else {
+            return match name.rsplit_once('@') {
+                Some((name, spec)) => self.find_version(name, spec),
+                None => Found::Nothing,
+            };
+        };
+        let route = named.is_decided.then(|| self.families.get(named.family)?.route.as_deref());
+        match route.flatten() {
+            Some(route) => Found::Route(named.model, route),
+            None => Found::Model(named.model, None),
+        }
+    }
+
+    /// What `spec` leads to: a version, a label or a range of the model called `name`, a name or an alias.
+    #[must_use]
+    pub fn find_version(&self, name: &str, spec: &str) -> Found<'_> {
+        let Some(named) = self.names.get(name) else { return Found::Nothing };
+        let Some(family) = self.families.get(named.family) else { return Found::Nothing };
+        if let Some(model) = family.versions.named(spec) {
+            return Found::Model(model, Some(Why::Exact));
+        }
+        let of = |why| move |model| Found::Model(model, Some(why));
+        if let Some(labelled) = family.route.as_ref().and_then(|route| route.label(spec)) {
+            return labelled.map_or(Found::NoVersion, of(Why::Label));
+        }
+        match Spec::read(spec) {
+            Spec::Range(range) => {
+                let highest = family.versions.highest(&range);
+                highest.map_or(Found::NoVersion, of(Why::Range))
+            }
+            Spec::Named(_) | Spec::Broken => Found::NoVersion,
+        }
+    }
+
+    /// The version that `spec` is of the model called `name`, where no label means anything.
+    #[must_use]
+    pub fn fit(&self, name: &str, spec: &Spec<'_>) -> Option<ModelId> {
+        let versions = &self.family(name)?.versions;
+        match spec {
+            Spec::Named(text) => versions.named(text),
+            Spec::Range(range) => versions.highest(range),
+            Spec::Broken => None,
+        }
+    }
+
+    /// The versions of the model called `name`, in the order in which they were given.
+    pub fn versions(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.family(name).into_iter().flat_map(|family| family.versions.texts())
+    }
+
+    /// What the operator has said of the versions of the model called `name`.
+    #[must_use]
+    pub fn route_of(&self, name: &str) -> Option<&Route> {
+        self.family(name)?.route.as_deref()
+    }
+
+    /// Says which versions take requests: where it matters, those come first.
+    pub fn open(&mut self, is_open: impl Fn(ModelId) -> bool) {
+        for family in &mut self.families {
+            family.versions.open(&is_open);
+        }
+    }
+
+    /// Has requests for the model called `name` go as the operator says.
+    pub fn lay(&mut self, name: &str, rules: Rules) {
+        let Some(named) = self.names.get(name) else { return };
+        let at = named.family;
+        let Some(family) = self.families.get_mut(at) else { return };
+        let route = Route::new(name, &family.versions, rules);
+        for named in self.names.values_mut().filter(|named| named.family == at) {
+            named.is_decided = named.is_bare && route.decides();
+        }
+        family.route = Some(Box::new(route));
+    }
+
     /// The model called `name`, which may be a name, an alias, or either with `@` and a version. Allocates nothing.
     #[must_use]
     pub fn pick(&self, name: &str) -> Option<ModelId> {
@@ -154,8 +262,11 @@ impl Table {
     /// This version of the model called `name`, a name or an alias. Allocates nothing.
     #[must_use]
     pub fn pick_version(&self, name: &str, version: &str) -> Option<ModelId> {
-        let family = self.families.get(self.names.get(name)?.family)?;
-        family.iter().find(|(called, _)| **called == *version).map(|&(_, model)| model)
+        self.family(name)?.versions.named(version)
+    }
+
+    fn family(&self, name: &str) -> Option<&Family> {
+        self.families.get(self.names.get(name)?.family)
     }
 
     fn add_model(&mut self, entries: &[Entry<'_>], index: usize, conflicts: &mut Vec<Conflict>) {
@@ -164,8 +275,8 @@ impl Table {
         let named = match self.names.entry(entry.name.into()) {
             hash_map::Entry::Vacant(place) => {
                 let family = self.families.len();
-                self.families.push(Vec::new());
-                place.insert(Named { model, family })
+                self.families.push(Family::default());
+                place.insert(Named { model, family, is_bare: true, is_decided: false })
             }
             hash_map::Entry::Occupied(place) => {
                 let named = place.into_mut();
@@ -188,7 +299,7 @@ impl Table {
         if let Some(first) = same {
             conflicts.push(Conflict::SameModel { called: full_name(&entry), first, second: index });
         } else if let Some(version) = entry.version {
-            self.families[named.family].push((version.into(), model));
+            self.families[named.family].versions.add(Version::new(version, model));
         }
     }
 
@@ -202,7 +313,10 @@ impl Table {
         let Some(&Named { family, .. }) = self.names.get(entry.name) else { return };
         match self.names.entry(alias.into()) {
             hash_map::Entry::Vacant(place) => {
-                place.insert(Named { model: model_id(index), family });
+                // Of a model without a version it is another name for all that its name means.
+                let is_bare = entry.version.is_none();
+                let model = model_id(index);
+                place.insert(Named { model, family, is_bare, is_decided: false });
             }
             hash_map::Entry::Occupied(place) => conflicts.push(Conflict::SameName {
                 called: alias.to_owned(),
@@ -251,105 +365,4 @@ fn model_id(index: usize) -> ModelId {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(name: &'static str, version: Option<&'static str>) -> Entry<'static> {
-        Entry { name, version, aliases: &[], is_default: false }
-    }
-
-    fn conflicts(entries: &[Entry<'_>]) -> Vec<Conflict> {
-        Table::new(entries).expect_err("a conflict")
-    }
-
-    #[test]
-    fn names_aliases_and_versions_are_found() {
-        let aliases = ["gpt-4".to_owned(), "best".to_owned()];
-        let table = Table::new(&[
-            Entry { aliases: &aliases, ..entry("gpt-4o", None) },
-            entry("llama", Some("1")),
-            Entry { is_default: true, ..entry("llama", Some("2")) },
-            entry("org/m", Some("a/b")),
-            entry("claude@2024", None),
-        ])
-        .unwrap();
-        for (name, model) in [
-            ("gpt-4o", Some(0)),
-            ("gpt-4", Some(0)),
-            ("best", Some(0)),
-            ("llama", Some(2)),
-            ("llama@1", Some(1)),
-            ("llama@2", Some(2)),
-            ("llama@3", None),
-            ("llama@", None),
-            ("@", None),
-            ("", None),
-            ("org/m", Some(3)),
-            ("org/m@a/b", Some(3)),
-            ("claude@2024", Some(4)),
-            ("claude", None),
-            ("GPT-4o", None),
-        ] {
-            assert_eq!(table.pick(name), model.map(ModelId), "{name}");
-        }
-        assert_eq!(table.pick_version("llama", "1"), Some(ModelId(1)));
-        assert_eq!(table.pick_version("org/m", "a/b"), Some(ModelId(3)));
-        assert_eq!(table.pick_version("gpt-4o", "1"), None);
-        assert_eq!(table.pick_version("nobody", "1"), None);
-    }
-
-    #[test]
-    fn an_alias_takes_versions_too() {
-        let aliases = ["l".to_owned()];
-        let table = Table::new(&[
-            Entry { aliases: &aliases, ..entry("llama", Some("1")) },
-            entry("llama", Some("2")),
-        ])
-        .unwrap();
-        assert_eq!(table.pick("l"), Some(ModelId(0)));
-        assert_eq!(table.pick("l@2"), Some(ModelId(1)));
-        assert_eq!(table.pick_version("l", "2"), Some(ModelId(1)));
-    }
-
-    #[test]
-    fn the_bare_name_means_the_default() {
-        let pick = |entries: &[Entry<'_>]| Table::new(entries).unwrap().pick("m").unwrap().0;
-        assert_eq!(pick(&[entry("m", Some("1")), entry("m", Some("2"))]), 0);
-        assert_eq!(pick(&[entry("m", Some("1")), entry("m", None)]), 1);
-        let marked = Entry { is_default: true, ..entry("m", Some("3")) };
-        assert_eq!(pick(&[entry("m", None), entry("m", Some("1")), marked]), 2);
-        assert_eq!(pick(&[marked, entry("m", None)]), 0);
-    }
-
-    #[test]
-    fn conflicts_name_both() {
-        let same = conflicts(&[entry("m", Some("1")), entry("n", None), entry("m", Some("1"))]);
-        assert_eq!(same, [Conflict::SameModel { called: "m@1".into(), first: 0, second: 2 }]);
-        assert_eq!(
-            same[0].explain(|index| format!("models[{index}]")),
-            "\"m@1\" is both models[0] and models[2]; give one of them another name or version"
-        );
-
-        let aliases = ["n".to_owned(), "a".to_owned(), "a".to_owned()];
-        assert_eq!(
-            conflicts(&[Entry { aliases: &aliases, ..entry("m", None) }, entry("n", None)]),
-            [
-                Conflict::SameName { called: "n".into(), first: 1, second: 0 },
-                Conflict::SameName { called: "a".into(), first: 0, second: 0 },
-            ]
-        );
-
-        let marked = |version| Entry { is_default: true, ..entry("m", Some(version)) };
-        assert_eq!(
-            conflicts(&[marked("1"), entry("m", None), marked("2")]),
-            [Conflict::TwoDefaults { called: "m".into(), first: 0, second: 2 }]
-        );
-
-        assert_eq!(
-            conflicts(&[entry("m", Some("1")), entry("m@1", None)]),
-            [Conflict::SameName { called: "m@1".into(), first: 0, second: 1 }]
-        );
-        assert_eq!(conflicts(&[entry("", None)]), [Conflict::EmptyName { first: 0 }]);
-        assert_eq!(conflicts(&[entry("m", Some("a@b"))]), [Conflict::AtInVersion { first: 0 }]);
-    }
-}
+mod tests;

@@ -16,6 +16,7 @@ use crate::shard::Shard;
 use crate::shard::plan::Plan;
 use crate::shard::refusal::Refusal;
 use crate::shard::request::Fate;
+use crate::shard::version;
 use crate::snapshot::Snapshot;
 use crate::units::LaneId;
 use crate::units::Moment;
@@ -33,6 +34,8 @@ pub(super) struct Entry<'s> {
     lost_us: u32,
     is_stream_counted: bool,
     is_closed: bool,
+    /// Of a copy of a request: it is written down, and counts for no model.
+    is_copy: bool,
 }
 
 impl<'s> Entry<'s> {
@@ -46,13 +49,54 @@ impl<'s> Entry<'s> {
         shard.page.add(ShardCounter::RequestsOpen, 1);
         let client = Some(client);
         let record = Record { id, started_unix_ms, client, shard: shard.id, ..Record::default() };
-        let (is_stream_counted, is_closed) = (false, false);
-        Self { shard, record, began: now, arrived: now, lost_us: 0, is_stream_counted, is_closed }
+        Self::new(shard, record, now)
+    }
+
+    /// Begins the entry of a copy of a request that was let in.
+    pub(super) fn copy(
+        shard: &'s Shard,
+        (id, client): (RequestId, IpAddr),
+        snapshot: &Snapshot,
+        caller: &Caller,
+        plan: &Plan<'_>,
+    ) -> Self {
+        let now = clock::now();
+        let record = Record {
+            id,
+            started_unix_ms: shard.state.with(|own| own.unix_ms(now)),
+            client: Some(client),
+            shard: shard.id,
+            lane: Some(snapshot.model(plan.model).lane),
+            operation: "shadow",
+            ..Record::default()
+        };
+        let mut entry = Self::new(shard, record, now);
+        entry.is_copy = true;
+        entry.entered(snapshot, caller);
+        entry
+    }
+
+    fn new(shard: &'s Shard, record: Record, now: Moment) -> Self {
+        Self {
+            shard,
+            record,
+            began: now,
+            arrived: now,
+            lost_us: 0,
+            is_stream_counted: false,
+            is_closed: false,
+            is_copy: false,
+        }
     }
 
     /// Who serves it.
     pub(super) const fn shard(&self) -> &'s Shard {
         self.shard
+    }
+
+    /// Who asks.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        self.record.client
     }
 
     /// The request's name.
@@ -123,6 +167,7 @@ impl<'s> Entry<'s> {
     /// It may enter, and it is known where it goes.
     pub(super) fn admitted(&mut self, snapshot: &Snapshot, plan: &Plan<'_>) {
         self.record.lane = Some(snapshot.model(plan.model).lane);
+        self.record.chosen = plan.why.map(version::chosen);
         self.record.operation = plan.operation();
         self.record.is_stream = plan.is_stream;
         if plan.is_stream {
@@ -219,6 +264,12 @@ impl<'s> Entry<'s> {
         sent.since(self.arrived).saturating_sub(lost + connect)
     }
 
+    fn write_down(&self) {
+        if !self.shard.records.offer(self.record) {
+            self.shard.page.add(ShardCounter::RecordsDropped, 1);
+        }
+    }
+
     fn close(&mut self, fault: Option<Fault>, status: u16) {
         self.record.fault = fault;
         self.record.is_cancelled = fault == Some(Fault::ClientGone);
@@ -234,18 +285,19 @@ impl<'s> Entry<'s> {
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         if !self.is_closed {
-            // Only a panic or the end of the shard comes here.
-            self.close(Some(Fault::Bug), 0);
+            // Only a panic or the end of the shard comes here, and copies that a drain ends.
+            self.close(Some(if self.is_copy { Fault::Draining } else { Fault::Bug }), 0);
         }
         self.record.duration = clock::now().since(self.began);
         let page = &self.shard.page;
+        if self.is_copy {
+            return self.write_down();
+        }
         page.sub(ShardCounter::RequestsOpen, 1);
         if self.is_stream_counted {
             page.sub(ShardCounter::StreamsOpen, 1);
         }
         page.apply(&self.record);
-        if !self.shard.records.offer(self.record) {
-            page.add(ShardCounter::RecordsDropped, 1);
-        }
+        self.write_down();
     }
 }

@@ -12,13 +12,16 @@ mod plan;
 mod refusal;
 mod request;
 mod resume;
+mod shadow;
 mod speaker;
 mod state;
 mod start;
+mod version;
 mod waiting;
 mod warm;
 
 use std::rc::Rc;
+use std::rc::Weak;
 use std::time::Duration;
 
 pub use start::Setup;
@@ -61,6 +64,8 @@ use crate::wire::buffer::Buffers;
 
 /// One core.
 pub(crate) struct Shard {
+    /// Itself, for tasks that outlive a request.
+    me: Weak<Self>,
     id: ShardId,
     buffers: Buffers,
     state: State,
@@ -87,6 +92,8 @@ pub(crate) struct Shard {
 
 /// One publication, as this shard's requests hold it.
 pub(crate) struct World {
+    /// Itself, for tasks that outlive a request.
+    me: Weak<Self>,
     snapshot: SharedSnapshot,
     phase: Phase,
     limits: Limits,
@@ -97,7 +104,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    fn new(publication: Publication, caps: &Caps) -> Self {
+    fn new(me: Weak<Self>, publication: Publication, caps: &Caps) -> Self {
         let Publication { snapshot, phase } = publication;
         let listen = &snapshot.listen;
         let limits = Limits {
@@ -114,7 +121,7 @@ impl World {
             pools[slot] = Some(Self::pool_limits(snapshot.upstream(endpoint.upstream)));
         }
         let manners = snapshot.models.iter().map(|model| manners(&model.streams)).collect();
-        Self { snapshot, phase, limits, pools, manners }
+        Self { me, snapshot, phase, limits, pools, manners }
     }
 
     /// How connections to an upstream's endpoints are kept.
@@ -170,7 +177,8 @@ impl Shard {
             // What a token has shown before may not hold any more: keys are revoked by a new world.
             own.memory.tokens.forget();
             own.welcome(&publication.snapshot, |reason| self.note_retired(reason));
-            own.world = Some(Rc::new(World::new(publication, &self.caps)));
+            let caps = &self.caps;
+            own.world = Some(Rc::new_cyclic(|me| World::new(Weak::clone(me), publication, caps)));
         });
         if phase == Phase::Draining {
             drain::close_idle(self);

@@ -1,8 +1,7 @@
-//! What is to become of a request: pure, from its bytes and the world.
+//! What is to become of a request: pure, from its bytes and the world, who asks, and dice.
 
 use std::borrow::Cow;
 
-use crate::accept::incoming::Incoming;
 use crate::llm::dialect::Dialect;
 use crate::llm::dialect::Operation;
 use crate::llm::edit;
@@ -11,6 +10,8 @@ use crate::llm::estimate;
 use crate::llm::normalize;
 use crate::llm::request;
 use crate::llm::request::Ask;
+use crate::route::Found;
+use crate::route::Why;
 use crate::route::path;
 use crate::route::path::Destination;
 use crate::shard::look::Goal;
@@ -19,8 +20,10 @@ use crate::shard::refusal::Refusal;
 use crate::shard::refusal::no_stream;
 use crate::shard::refusal::unfit;
 use crate::shard::refusal::unknown_model;
+use crate::shard::refusal::unknown_version;
 use crate::shard::refusal::unreadable;
 use crate::shard::refusal::unroutable;
+use crate::shard::version::Chooser;
 use crate::snapshot::Snapshot;
 use crate::units::ModelId;
 use crate::wire::head::RequestHead;
@@ -39,6 +42,8 @@ pub(super) enum Decision<'w> {
 pub(super) struct Plan<'w> {
     /// The model.
     pub(super) model: ModelId,
+    /// Why it is this version of it, where it is one of several.
+    pub(super) why: Option<Why>,
     /// Where its name stands in the body, which is shorter than 4 GiB: an open stream pays for every byte here.
     name: Option<(u32, u32)>,
     /// Whether it has another name upstream.
@@ -98,6 +103,7 @@ impl<'w> Plan<'w> {
     /// Goes to another model instead, which may do for the same body.
     pub(super) fn turn_to(&mut self, world: &'w Snapshot, model: ModelId) {
         self.model = model;
+        self.why = None;
         self.is_renamed = true;
         self.added = None;
         if self.kind.is_none() {
@@ -118,6 +124,33 @@ impl<'w> Plan<'w> {
         };
         turned.turn_to(world, model);
         turned
+    }
+
+    /// The same question to another version, of the body as it has come.
+    pub(super) fn copied(&self, world: &Snapshot, model: ModelId) -> Plan<'static> {
+        let to = world.model(model);
+        let path = match self.kind {
+            Some(_) => self.path.clone(),
+            // Who names versions upstream is asked for this one.
+            None => {
+                let version = to.version.as_deref().filter(|_| path::has_version(&self.path));
+                Cow::Owned(path::of_invoke(&to.upstream_model, version))
+            }
+        };
+        Plan {
+            model,
+            why: None,
+            name: self.name,
+            is_renamed: true,
+            path,
+            kind: self.kind,
+            dialect: self.dialect,
+            is_stream: self.is_stream,
+            max_tokens: None,
+            meters_usage: false,
+            drops_usage_event: false,
+            added: None,
+        }
     }
 
     /// Has the parameters become as the model wants them.
@@ -201,49 +234,54 @@ impl<'w> Plan<'w> {
 /// Decides about a request that has arrived whole.
 pub(super) fn decide<'w>(
     world: &'w Snapshot,
-    request: &Incoming,
+    chooser: &Chooser<'_>,
     goal: Goal,
 ) -> Result<Decision<'w>, Box<Refusal>> {
     match goal {
         Goal::Generate(operation) => {
-            generate(world, request.body(), operation).map_err(|refusal| refusal.of(operation))
+            generate(world, chooser, operation).map_err(|refusal| refusal.of(operation))
         }
         Goal::Resume(..) => Err(no_stream(NoStream::Unknown)),
-        Goal::Other => request.with_head(|head| other(world, request, head)),
+        Goal::Other => chooser.request.with_head(|head| other(world, chooser, head)),
     }
 }
 
 fn other<'w>(
     world: &'w Snapshot,
-    request: &Incoming,
+    chooser: &Chooser<'_>,
     head: &RequestHead<'_, '_>,
 ) -> Result<Decision<'w>, Box<Refusal>> {
     match path::destination(head.method, head.path).map_err(unroutable)? {
-        Destination::Generate(operation) => generate(world, request.body(), operation),
+        Destination::Generate(operation) => generate(world, chooser, operation),
         Destination::Invoke { model, version } => {
-            invoke(world, request.body(), &model, version.as_deref())
+            invoke(world, chooser, &model, version.as_deref())
         }
         Destination::ListModels => Ok(Decision::ListModels),
         Destination::Stream { .. } => Err(no_stream(NoStream::Unknown)),
-        Destination::DescribeModel { model } => match world.route.pick(&model) {
-            Some(id) => Ok(Decision::DescribeModel(id)),
-            None => Err(unknown_model(world, &model)),
+        Destination::DescribeModel { model } => match world.route.find(&model) {
+            Found::Model(id, _) | Found::Route(id, _) => Ok(Decision::DescribeModel(id)),
+            Found::NoVersion => {
+                let (name, spec) = model.rsplit_once('@').unwrap_or((&model, ""));
+                Err(unknown_version(name, spec))
+            }
+            Found::Nothing => Err(unknown_model(world, &model)),
         },
     }
 }
 
 fn generate<'w>(
     world: &'w Snapshot,
-    body: &[u8],
+    chooser: &Chooser<'_>,
     operation: Operation,
 ) -> Result<Decision<'w>, Box<Refusal>> {
-    let ask = request::peek(body).map_err(unreadable)?;
+    let ask = request::peek(chooser.request.body()).map_err(unreadable)?;
     let name = ask.named_model().map_err(unreadable)?;
     let decoded = name.decode();
-    let Some(id) = world.route.pick(&decoded) else { return Err(unknown_model(world, &decoded)) };
+    let (id, why) = chooser.pick(world, &decoded, None)?;
     let place = |at| u32::try_from(at).ok();
     Ok(Decision::Forward(Plan {
         model: id,
+        why,
         name: place(name.span.start).zip(place(name.span.end)),
         is_renamed: *decoded != world.model(id).upstream_model,
         path: Cow::Borrowed(operation.path()),
@@ -259,24 +297,21 @@ fn generate<'w>(
 
 fn invoke<'w>(
     world: &'w Snapshot,
-    body: &[u8],
+    chooser: &Chooser<'_>,
     model: &str,
     version: Option<&str>,
 ) -> Result<Decision<'w>, Box<Refusal>> {
-    let ask: Ask<'_> = request::peek_any(body).map_err(unreadable)?;
-    let picked = match version {
-        Some(version) => world.route.pick_version(model, version),
-        None => world.route.pick(model),
-    };
-    let Some(id) = picked else {
-        let asked = version.map_or(model.to_owned(), |version| format!("{model}@{version}"));
-        return Err(unknown_model(world, &asked));
-    };
+    let ask: Ask<'_> = request::peek_any(chooser.request.body()).map_err(unreadable)?;
+    let (id, why) = chooser.pick(world, model, version)?;
+    let found = world.model(id);
+    // Which version a label or a range means is decided here, and not once more upstream.
+    let version = version.map(|asked| found.version.as_deref().unwrap_or(asked));
     Ok(Decision::Forward(Plan {
         model: id,
+        why,
         name: None,
         is_renamed: false,
-        path: Cow::Owned(path::of_invoke(&world.model(id).upstream_model, version)),
+        path: Cow::Owned(path::of_invoke(&found.upstream_model, version)),
         kind: None,
         dialect: Dialect::OpenAi,
         is_stream: ask.is_stream,

@@ -16,7 +16,11 @@ use crate::record::Reason;
 use crate::record::counters::Cap;
 use crate::record::refusal::Door;
 use crate::route::path::Unroutable;
+use crate::route::versions::Spec;
 use crate::snapshot::Snapshot;
+
+/// How much of a name that is not ours is repeated, in characters.
+const NAME_CHARS_MAX: usize = 128;
 
 /// Why a request may not enter, in words for its sender.
 #[derive(Debug)]
@@ -129,7 +133,6 @@ pub(super) fn not_admitted(why: admission::Refusal, answer: Option<Answer>) -> B
 }
 
 pub(super) fn unknown_model(world: &Snapshot, name: &str) -> Box<Refusal> {
-    const NAME_CHARS_MAX: usize = 128;
     let shown: String = name.chars().take(NAME_CHARS_MAX).collect();
     let message = if world.models.is_empty() {
         format!("The model `{shown}` does not exist: this gateway has no models yet.")
@@ -138,6 +141,38 @@ pub(super) fn unknown_model(world: &Snapshot, name: &str) -> Box<Refusal> {
     };
     let mut refusal = Refusal::new(404, Door::ModelNotFound, message);
     refusal.param = Some(Cow::Borrowed("model"));
+    refusal
+}
+
+/// A model is called so, and has no such version now.
+pub(super) fn unknown_version(name: &str, spec: &str) -> Box<Refusal> {
+    let [name, shown] =
+        [name, spec].map(|text| text.chars().take(NAME_CHARS_MAX).collect::<String>());
+    let why = match Spec::read(spec) {
+        Spec::Named(_) => format!(
+            "The model `{name}` has no version `{shown}`. A range begins with a sign, such as `{name}@^1.2`."
+        ),
+        Spec::Range(_) => format!("No version of the model `{name}` fits `{shown}` now."),
+        Spec::Broken => {
+            format!("`{shown}` is no range of versions. Write one such as `{name}@^1.2`.")
+        }
+    };
+    let message = format!("{why} GET /v1/models lists the models that exist.");
+    let mut refusal = Refusal::new(404, Door::VersionNotFound, message);
+    refusal.code = Some(Cow::Borrowed(Door::ModelNotFound.label()));
+    refusal.param = Some(Cow::Borrowed("model"));
+    refusal
+}
+
+/// The operator sends the request to a version that is not there now.
+pub(super) fn no_version(name: &str) -> Box<Refusal> {
+    let name: String = name.chars().take(NAME_CHARS_MAX).collect();
+    let message = format!(
+        "The version of `{name}` that serves this request is not there now. Try again later."
+    );
+    let mut refusal = Refusal::new(503, Door::VersionUnavailable, message);
+    refusal.code = Some(Cow::Borrowed("overloaded"));
+    refusal.retry_after = Some(RETRY_AFTER_SECONDS);
     refusal
 }
 

@@ -26,7 +26,9 @@ use crate::shard::plan::Decision;
 use crate::shard::plan::Plan;
 use crate::shard::refusal;
 use crate::shard::refusal::Refusal;
+use crate::shard::shadow;
 use crate::shard::speaker::Speaker;
+use crate::shard::version::Chooser;
 use crate::wire::head::BodyLength;
 use crate::wire::head::Method;
 use crate::wire::head::Version;
@@ -92,6 +94,7 @@ async fn pass<'w>(
     let asking = Asking { shard, world, request: &request, address: look.client };
     let mut plan = route(asking, goal, grant, client).await?;
     entry.admitted(&world.snapshot, &plan);
+    shadow::cast(shard, world, &plan, &grant.caller, &request, entry);
 
     // Balance, upstream, relay: until it works, or may not be tried again.
     let body_bytes = request.body().len();
@@ -224,7 +227,9 @@ async fn route<'w>(
     client: &mut Client,
 ) -> Result<Plan<'w>, Ending<'w>> {
     let (world, snapshot) = (asking.world, &asking.world.snapshot);
-    let mut plan = match plan::decide(snapshot, asking.request, goal)? {
+    let dice = || asking.shard.state.with(|own| own.dice.roll());
+    let chooser = Chooser { request: asking.request, caller: &grant.caller, dice: &dice };
+    let mut plan = match plan::decide(snapshot, &chooser, goal)? {
         Decision::Forward(plan) => plan,
         Decision::ListModels => return Err(Ending::Said(admit::models(world, &grant.caller))),
         Decision::DescribeModel(id) if admit::sees(world, &grant.caller, id) => {

@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::rc::Weak;
 use std::sync::Barrier;
 use std::sync::OnceLock;
 use std::sync::mpsc;
@@ -45,6 +46,7 @@ use crate::shard::Shard;
 use crate::shard::TICK;
 use crate::shard::connection;
 use crate::shard::connection::Open;
+use crate::shard::shadow;
 use crate::shard::state::State;
 use crate::shard::warm;
 use crate::sys::affinity;
@@ -123,9 +125,7 @@ pub fn run(setup: Setup, started: mpsc::Sender<Started>) {
         tracing::warn!(shard = id.0, cpu, "cannot pin the shard to its cpu");
     }
     limits::precise_sleep();
-    if !slice::wake_soon() {
-        tracing::debug!(shard = id.0, "the shard waits its turn as long as any thread");
-    }
+    slice::wake_soon();
     let ring = Ring::build(&setup.ring);
     setup.built.wait();
     let tell = |outcome| {
@@ -166,7 +166,8 @@ async fn serve(
     let first_bound = setup.first_bound;
     let replay_bytes = setup.replay_bytes;
     let page = pages.get(id.index()).cloned().ok_or("a shard without a page")?;
-    let shard = Rc::new(Shard {
+    let shard = Rc::new_cyclic(|me| Shard {
+        me: Weak::clone(me),
         id,
         buffers: Buffers::default(),
         state: State::new(memory, Queue::new(caps.queue_max)),
@@ -219,6 +220,7 @@ async fn serve(
         .await;
         if !shard.world().is_serving() {
             listening = None;
+            shadow::end(&shard).await;
         }
         shard.acknowledge();
     }

@@ -20,6 +20,7 @@ use crate::record::RequestId;
 use crate::relay::replay::StreamId;
 use crate::shard::World;
 use crate::shard::resume::Berth;
+use crate::shard::shadow::Copies;
 use crate::snapshot::Snapshot;
 use crate::units::LaneId;
 use crate::units::Moment;
@@ -57,6 +58,8 @@ pub(super) struct Own {
     pub(super) given_back: u64,
     /// Where connections that come back to a stream are expected, by stream.
     pub(super) berths: HashMap<StreamId, Rc<Berth>>,
+    /// Copies of requests that are under way.
+    pub(super) copies: Copies,
     /// Room for what is known of endpoints while one is chosen.
     pub(super) views: Vec<View>,
     /// In which order tiers are asked at each upstream that has some, as with `turns`.
@@ -106,6 +109,7 @@ impl State {
             waiting: HashMap::new(),
             given_back: 0,
             berths: HashMap::new(),
+            copies: Copies::default(),
             views: Vec::new(),
             nearness: Vec::new(),
             measured: Vec::new(),

@@ -22,6 +22,7 @@ use crate::snapshot::merge::merged;
 use crate::snapshot::policy::Builder;
 use crate::snapshot::policy::Names;
 use crate::snapshot::resilience;
+use crate::snapshot::routes;
 use crate::snapshot::served::served;
 use crate::snapshot::served::slot_keys;
 use crate::snapshot::served::trust;
@@ -72,10 +73,16 @@ pub fn build(
 ) -> Result<Snapshot, Vec<Error>> {
     let file = &merged(file, &world.found);
     let mut errors = Vec::new();
-    let route = table(file, |_| true).unwrap_or_else(|clashes| {
-        errors.extend(clashes);
-        route::Table::default()
-    });
+    let route = match table(file, |_| true) {
+        Ok(mut route) => {
+            errors.extend(routes::lay(file, &mut route));
+            route
+        }
+        Err(clashes) => {
+            errors.extend(clashes);
+            route::Table::default()
+        }
+    };
     let mut credentials = Vec::new();
     let mut trusts = Vec::new();
     for upstream in &file.upstreams {
@@ -129,7 +136,7 @@ pub fn build(
     })
 }
 
-/// Every name that two models of a file want. Part of [`build`], and of use before it on a file that has other errors.
+/// Every name that two models of a file want, and every route that leads nowhere. Part of [`build`], and of use before it on a file that has other errors.
 #[must_use]
 pub fn clashes(file: &File) -> Vec<Error> {
     // Of a name that is missing or cannot be, the reading of the file has told already.
@@ -139,7 +146,10 @@ pub fn clashes(file: &File) -> Vec<Error> {
         | route::Conflict::TwoDefaults { called, .. } => !called.is_empty(),
         route::Conflict::EmptyName { .. } | route::Conflict::AtInVersion { .. } => false,
     };
-    table(file, is_clash).err().unwrap_or_default()
+    match table(file, is_clash) {
+        Ok(mut route) => routes::lay(file, &mut route),
+        Err(clashes) => clashes,
+    }
 }
 
 pub(super) fn table(
@@ -191,7 +201,13 @@ fn model(
     let mut description = Vec::new();
     let label = model.label();
     let created = ledger.created(&label, world.now_unix_s);
-    let is_default = route.pick(&model.name) == route.pick(&label);
+    let own = route.pick(&label);
+    let is_default = route.pick(&model.name) == own;
+    let of_name = route.route_of(&model.name);
+    let shadow = of_name.and_then(route::Route::shadow);
+    let labels = of_name.map_or(&[][..], route::Route::labels).iter();
+    let labels = labels.filter(|(_, version)| *version == own);
+    let labels = labels.map(|(label, _)| format!("{}@{label}", model.name)).collect();
     describe(if is_default { &model.name } else { &label }, created, &mut description);
     let (lane, lane_generation) = ledger.lane(&(label, model.upstream.clone()));
     Model {
@@ -209,8 +225,9 @@ fn model(
         streams: streams::streams(model.streams),
         lane,
         lane_generation,
+        shadow: shadow.filter(|shadow| Some(shadow.model) != own),
         description,
-        entries: entries(model, is_default, created),
+        entries: entries(model, is_default, labels, created),
     }
 }
 
@@ -224,14 +241,15 @@ fn describe(name: &str, created: u64, out: &mut Vec<u8>) {
 }
 
 /// Every name that a model may be asked for by, as entries of the list of models: its name, if that means this version,
-/// then with the version, then aliases.
-fn entries(model: &config::Model, is_default: bool, created: u64) -> Vec<u8> {
+/// then with the version, then aliases, then the labels that lead to it.
+fn entries(model: &config::Model, is_default: bool, labels: Vec<String>, created: u64) -> Vec<u8> {
     let label = model.label();
     let plain = is_default.then_some(model.name.as_str());
     let versioned = model.version.is_some().then_some(label.as_str());
     let aliases = model.aliases.iter().map(String::as_str);
     let mut entries = Vec::new();
-    for name in plain.into_iter().chain(versioned).chain(aliases) {
+    let labels = labels.iter().map(String::as_str);
+    for name in plain.into_iter().chain(versioned).chain(aliases).chain(labels) {
         if !entries.is_empty() {
             entries.push(b',');
         }

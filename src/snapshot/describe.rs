@@ -11,6 +11,7 @@ use crate::config::Named;
 use crate::config::Quotas;
 use crate::config::Step;
 use crate::config::WhenFull;
+use crate::snapshot::routes;
 use crate::snapshot::streams;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ pub(super) fn describe(file: &File) -> Described {
     Described {
         settings,
         tenants: file.tenants.iter().map(tenant).collect(),
-        models: file.models.iter().map(model).collect(),
+        models: models(file),
         issuers: file.jwt.iter().enumerate().map(|(index, jwt)| issuer(index, jwt)).collect(),
     }
 }
@@ -80,6 +81,18 @@ fn tenant(tenant: &config::Tenant) -> Settings {
         .collect();
     add("upstream_keys", (!upstreams.is_empty()).then(|| upstreams.join(", ")), &mut settings);
     settings
+}
+
+/// What is said of the versions of a name stands with the first of them.
+fn models(file: &File) -> Vec<Settings> {
+    let mut all: Vec<Settings> = file.models.iter().map(model).collect();
+    for route in &file.routes {
+        let first = file.models.iter().position(|model| model.name == route.model.name);
+        if let Some(settings) = first.and_then(|at| all.get_mut(at)) {
+            add("route", Some(routes::words(route)), settings);
+        }
+    }
+    all
 }
 
 fn model(model: &config::Model) -> Settings {

@@ -9,6 +9,7 @@ mod near;
 mod onward;
 mod relay;
 mod shown;
+mod version;
 
 use crate::admission;
 use crate::admission::Caller;
@@ -124,7 +125,7 @@ impl Explanation {
                 let what = "the client comes back to a stream: its shard sends what it has missed";
                 self.answer(what.to_owned());
             }
-            Destination::DescribeModel { model } => match snapshot.route.pick(model) {
+            Destination::DescribeModel { model } => match version::described(snapshot, model) {
                 Some(id) if !sees(&id) => {
                     let label = snapshot.model(id).label();
                     let why = format!(
@@ -191,26 +192,18 @@ impl Explanation {
         version: Option<&str>,
         operation: Option<Operation>,
     ) {
-        let found = match version {
-            Some(version) => snapshot.route.pick_version(name, version),
-            None => snapshot.route.pick(name),
-        };
-        let Some(id) = found else {
-            let called = version.map_or_else(|| name.to_owned(), |v| format!("{name}@{v}"));
-            self.refuse_model(snapshot, &called);
-            return;
-        };
+        let Some(id) = self.version(snapshot, asked, caller, name, version) else { return };
         let model = snapshot.model(id);
-        let how =
-            if model.aliases.iter().any(|alias| alias == name) { "an alias" } else { "a name" };
-        self.step(format!("\"{name}\" is {how} of the model {}", model.label()));
         let authorized = admit::authorize(snapshot, asked, caller, id, |line| self.step(line));
         if let Err((status, code, why)) = authorized {
             self.refuse(status, code, why);
             return;
         }
         let path = operation.map_or_else(
-            || path::of_invoke(&model.upstream_model, version),
+            || {
+                let version = version.map(|asked| model.version.as_deref().unwrap_or(asked));
+                path::of_invoke(&model.upstream_model, version)
+            },
             |operation| flow::path_up(snapshot.upstream(model.upstream), operation).to_owned(),
         );
         let going = Going { snapshot, asked, caller, model, path: &path };

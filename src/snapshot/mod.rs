@@ -19,6 +19,7 @@ mod outline;
 mod parameters;
 mod policy;
 mod resilience;
+mod routes;
 mod secret;
 mod served;
 mod streams;
@@ -228,6 +229,8 @@ pub struct Model {
     pub hedge: Option<hedge::Rule>,
     /// How its streams go.
     pub streams: Streams,
+    /// Who gets copies of its requests: another version of the same name.
+    pub shadow: Option<route::Shadow>,
     /// Where its counters are.
     pub lane: LaneId,
     /// How many others have had the lane before it, as with [`Endpoint::generation`].

@@ -11,7 +11,6 @@ const SHORTEST: u64 = 100_000;
 /// Asks that the calling thread need not wait, when it wakes, until another's slice is over: it asks for the shortest slice for
 /// itself, and who asks for a shorter one than who runs is let in at once (Linux 6.12, `PREEMPT_SHORT`; sched(7)). Whether that
 /// was granted; an older kernel grants it and does nothing. A thread with a policy of its own (`chrt`) keeps that.
-#[must_use]
 pub fn wake_soon() -> bool {
     let Ok(size) = u32::try_from(size_of::<sched_attr>()) else { return false };
     // SAFETY: all of it is numbers, for which zero is a value.

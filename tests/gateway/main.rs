@@ -23,3 +23,4 @@ mod resilience;
 mod shards;
 mod streams;
 mod tls;
+mod versions;

@@ -9,6 +9,7 @@ use crate::config::routes::Share;
 use crate::config::routes::Sticky;
 use crate::config::routes::VersionSpec;
 use crate::config::section::Errors;
+use crate::config::section::Located;
 use crate::config::section::Section;
 
 const SPLIT_EXAMPLE: &str = "split = [{ version = \"1.2.0\", weight = 90 }]";
@@ -25,6 +26,10 @@ pub(super) fn route(section: &Section<'_>, errors: &mut Errors<'_>) -> Route {
     if !split.is_empty() && split.iter().all(|share| share.weight == 0) {
         let place = section.place_of("split", errors);
         errors.add(&place, "all weights are 0, so that no version is ever chosen");
+    }
+    if split.is_empty() && section.has("sticky") {
+        let place = section.place_of("sticky", errors);
+        errors.add(&place, format!("needs versions to keep apart: write {SPLIT_EXAMPLE}"));
     }
     let matches = section.tables("match", MATCH_EXAMPLE, errors);
     Route {
@@ -77,8 +82,8 @@ fn sticky(section: &Section<'_>, errors: &mut Errors<'_>) -> Option<Sticky> {
     let mut quiet = Errors::new("", "");
     if let Some(table) = section.table("sticky", &mut quiet) {
         table.refuse_unknown(&["header"], &[], errors);
-        let name = table.required("header", errors)?;
-        return Some(Sticky::Header(name.value.to_ascii_lowercase()));
+        let header = table.required("header", errors);
+        return Some(Sticky::Header(field(header, errors)?));
     }
     match section.string("sticky", errors)?.value.as_str() {
         "tenant" => Some(Sticky::Tenant),
@@ -90,16 +95,24 @@ fn sticky(section: &Section<'_>, errors: &mut Errors<'_>) -> Option<Sticky> {
     }
 }
 
+/// The name of a field, in lower case.
+fn field(name: Option<Located<String>>, errors: &mut Errors<'_>) -> Option<String> {
+    let name = name?;
+    if !check::is_field_name(&name.value) {
+        let text = "is not the name of a field: write for instance \"x-canary\"";
+        errors.add(&name.place, text);
+        return None;
+    }
+    Some(name.value.to_ascii_lowercase())
+}
+
 fn matching(section: &Section<'_>, errors: &mut Errors<'_>) -> Option<Match> {
     section.refuse_unknown(&["header", "value", "version"], &[], errors);
     let header = section.required("header", errors);
+    let header = field(header, errors);
     let value = section.string("value", errors);
     let version = version(section, errors);
-    Some(Match {
-        header: header?.value.to_ascii_lowercase(),
-        value: value.map(|value| value.value),
-        version: version?,
-    })
+    Some(Match { header: header?, value: value.map(|value| value.value), version: version? })
 }
 
 fn shadow(section: &Section<'_>, errors: &mut Errors<'_>) -> Option<Shadow> {

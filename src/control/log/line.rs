@@ -28,6 +28,8 @@ struct Line<'a> {
     upstream: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chosen: Option<&'a str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     operation: &'a str,
     status: u16,
@@ -87,6 +89,7 @@ pub(super) fn write(record: &Record, names: &Names, world: Option<&Snapshot>, ou
         model: lane.map(|lane| lane.model.as_str()),
         upstream: lane.map(|lane| lane.upstream.as_str()),
         endpoint: record.slot.and_then(|slot| names.slot(slot)),
+        chosen: record.chosen.map(|why| why.label()),
         operation: record.operation,
         status: record.status,
         fault: record.fault.map(|fault| fault.label()),
@@ -168,6 +171,7 @@ mod tests {
     use crate::admission::TenantPolicy;
     use crate::admission::key::Key;
     use crate::admission::key::KeyDigest;
+    use crate::record::Chosen;
     use crate::record::Fault;
     use crate::record::RequestId;
     use crate::record::Tokens;
@@ -200,6 +204,7 @@ mod tests {
             is_stream: true,
             attempts: 3,
             hedged: true,
+            chosen: Some(Chosen::Sticky),
             fell_back_from: Some(LaneId(1)),
             resumed: 2,
             continued: 1,
@@ -217,7 +222,7 @@ mod tests {
         let expected = concat!(
             r#"{"time":"2026-11-22T17:41:05.123Z","id":"00000000000000010000000000000002","#,
             r#""client":"10.1.2.3","shard":1,"model":"m \"1\"","upstream":"local","#,
-            r#""endpoint":"http://10.0.0.1:8000","operation":"chat","status":502,"#,
+            r#""endpoint":"http://10.0.0.1:8000","chosen":"sticky","operation":"chat","status":502,"#,
             r#""fault":"upstream_truncated","whose":"upstream","is_stream":true,"#,
             r#""is_cancelled":false,"attempts":3,"hedged":true,"#,
             r#""fell_back_from":"large","resumed":2,"continued":1,"client_left":true,"bytes_up":500,"bytes_down":1000,"events":7,"#,
@@ -249,6 +254,7 @@ mod tests {
             "input_tokens",
             "tokens_source",
             "hedged",
+            "chosen",
             "fell_back_from",
             "resumed",
             "continued",

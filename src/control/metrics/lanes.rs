@@ -7,6 +7,7 @@ use crate::control::metrics::text;
 use crate::control::metrics::text::Labels;
 use crate::control::metrics::text::seconds;
 use crate::crossing::gauges::Page;
+use crate::record::Chosen;
 use crate::record::Fault;
 use crate::record::counters::LANE_CELLS;
 use crate::record::counters::LaneCell;
@@ -95,6 +96,16 @@ pub(super) fn fallbacks(lane: &Total, name: &str, out: &mut String) {
         [("failed", LaneCounter::FellBack), ("too_long", LaneCounter::ContextFallbacks)]
     {
         text::sample(out, name, &lane.labels().with("reason", reason), lane.load(counter));
+    }
+}
+
+/// Left out where none were counted: most models have one version.
+pub(super) fn chosen(lane: &Total, name: &str, out: &mut String) {
+    for &why in Chosen::ALL {
+        let count = lane.load(why);
+        if count > 0 {
+            text::sample(out, name, &lane.labels().with("why", why.label()), count);
+        }
     }
 }
 

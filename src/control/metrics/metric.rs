@@ -57,6 +57,8 @@ pub(super) enum Samples {
     By(By),
     /// Requests that another model was asked for, by model, upstream and why.
     Fallbacks,
+    /// Requests that got one of several versions, by model, upstream and why.
+    Chosen,
     /// Numbers of each endpoint.
     Endpoints(EndpointNumber),
     /// Refused requests, by why.
@@ -105,6 +107,8 @@ pub(super) enum By {
     Resumed,
     /// Streams that broke off and may be continued, by what came of it.
     Continued,
+    /// Copies of requests, by what came of them.
+    Shadow,
 }
 
 /// Numbers of control and of the process.

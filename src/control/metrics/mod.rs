@@ -22,6 +22,7 @@ use crate::control::metrics::text::Labels;
 use crate::control::metrics::text::seconds;
 use crate::crossing::gauges::Page;
 use crate::record::Reason;
+use crate::record::ShadowResult;
 use crate::record::counters::Cap;
 use crate::record::counters::Continued;
 use crate::record::counters::HedgeResult;
@@ -163,6 +164,7 @@ impl View<'_> {
             Samples::Fallbacks => {
                 self.lanes.iter().for_each(|lane| lanes::fallbacks(lane, name, out))
             }
+            Samples::Chosen => self.lanes.iter().for_each(|lane| lanes::chosen(lane, name, out)),
             Samples::Endpoints(number) => {
                 endpoints::samples(&self.numbers.endpoints, number, name, out);
             }
@@ -219,6 +221,7 @@ impl View<'_> {
                 self.each("result", QueueResult::ALL, QueueResult::label, name, out);
             }
             By::Resumed => self.each("result", Resumed::ALL, Resumed::label, name, out),
+            By::Shadow => self.each("outcome", ShadowResult::ALL, ShadowResult::label, name, out),
             By::Continued => self.each("how", Continued::ALL, Continued::label, name, out),
         }
     }

@@ -91,6 +91,16 @@ pub const REFERENCE: &[Metric] = &[
         "Requests for a model that another one was asked for in its place, by why.",
     ),
     counter(
+        "ringway_versions_total",
+        Samples::Chosen,
+        "Requests that got one of several versions of a model, by why they got it.",
+    ),
+    counter(
+        "ringway_shadow_total",
+        Samples::By(By::Shadow),
+        "Copies of requests that another version was to answer too, by what came of them.",
+    ),
+    counter(
         "ringway_hedges_total",
         Samples::By(By::Hedge),
         "Requests for which a second endpoint was asked because the first was slow, by what came of it.",

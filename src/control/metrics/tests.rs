@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::admission::Refusal;
+use crate::record::Chosen;
 use crate::record::Fault;
 use crate::record::Record;
 use crate::record::Tokens;
@@ -237,6 +238,8 @@ fn what_is_done_after_a_first_attempt() {
     pages[1].add(ShardCounter::PoolLeaks, 7);
     pages[0].add_lane(Some(LaneId(1)), LaneCounter::Retries, 8);
     pages[0].add_lane(Some(LaneId(1)), LaneCounter::FellBack, 9);
+    let chosen = Some(Chosen::Range);
+    pages[1].apply(&Record { lane: Some(LaneId(1)), status: 200, chosen, ..Record::default() });
     pages[1].add_lane(Some(LaneId(1)), LaneCounter::ContextFallbacks, 10);
     let page = page_of(&pages);
     let of_m2 = r#"{model="m2",upstream="far""#;
@@ -249,6 +252,7 @@ fn what_is_done_after_a_first_attempt() {
         "ringway_pool_leaks_total 7".to_owned(),
         format!("ringway_retries_total{of_m2}}} 8"),
         format!("ringway_fallbacks_total{of_m2},reason=\"failed\"}} 9"),
+        format!("ringway_versions_total{of_m2},why=\"range\"}} 1"),
         format!("ringway_fallbacks_total{of_m2},reason=\"too_long\"}} 10"),
     ] {
         assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");

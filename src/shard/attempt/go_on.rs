@@ -167,7 +167,7 @@ impl Attempts<'_> {
     }
 
     /// Has the answer translated, and the request written as the upstream wants it.
-    fn translate(
+    pub(super) fn translate(
         &mut self,
         response: &mut Response,
         way: &Way<'_>,

@@ -1,5 +1,6 @@
 //! Attempts at one request: an endpoint, a connection to it, one exchange; and whether there may be another.
 
+mod copy;
 mod full;
 mod go_on;
 mod hedge;
@@ -44,6 +45,7 @@ use crate::units::Moment;
 use crate::upstream::Link;
 use crate::wire::buffer::Buffer;
 
+pub(super) use copy::run_copy;
 pub(super) use link::InUse;
 pub(super) use link::open;
 pub(super) use next::Step;
@@ -101,6 +103,21 @@ impl<'w> Attempts<'w> {
         request: &Incoming,
         arrived: Moment,
     ) -> Self {
+        let mut attempts = Self::bare(shard, world, way, request, arrived);
+        if resume::is_wanted(world, way.plan, way.caller, request) {
+            attempts.berthed = Berthed::open(shard).map(Box::new);
+        }
+        attempts
+    }
+
+    /// Of a request that no client comes back to.
+    fn bare(
+        shard: &'w Shard,
+        world: &'w World,
+        way: &Way<'_>,
+        request: &Incoming,
+        arrived: Moment,
+    ) -> Self {
         let model = way.plan.model;
         let mut attempts = Self {
             shard,
@@ -124,9 +141,6 @@ impl<'w> Attempts<'w> {
             away: Away::new(shard),
             instead: None,
         };
-        if resume::is_wanted(world, way.plan, way.caller, request) {
-            attempts.berthed = Berthed::open(shard).map(Box::new);
-        }
         attempts.key = way.key(world, attempts.upstream(), request).unwrap_or(0);
         attempts.earn();
         attempts

@@ -93,7 +93,9 @@ pub(in crate::shard) fn run<'a>(
 }
 
 /// An endpoint and a seat there, unless others wait for one.
-fn seated<'w>(attempts: &mut Attempts<'w>) -> Result<(&'w Endpoint, Seat<'w>), Unpicked> {
+pub(super) fn seated<'w>(
+    attempts: &mut Attempts<'w>,
+) -> Result<(&'w Endpoint, Seat<'w>), Unpicked> {
     let (shard, wish) = (attempts.shard, attempts.wish());
     let line = Line::Endpoints(attempts.upstream().group);
     if shard.state.with(|own| own.queue.waiting_for(line)) > 0 {
@@ -103,7 +105,7 @@ fn seated<'w>(attempts: &mut Attempts<'w>) -> Result<(&'w Endpoint, Seat<'w>), U
 }
 
 /// Connects, and sends as much of the request as fits.
-fn begin<'a, 'w>(
+pub(super) fn begin<'a, 'w>(
     attempts: &'a mut Attempts<'w>,
     way: &'a Way<'_>,
     (endpoint, mut seat): (&'w Endpoint, Seat<'w>),
@@ -137,7 +139,7 @@ fn begin<'a, 'w>(
 }
 
 /// The exchange itself.
-fn exchange<'a>(
+pub(super) fn exchange<'a>(
     attempts: &'a mut Attempts<'_>,
     way: &'a Way<'_>,
     attempt: &'a mut Attempt<'_>,
@@ -191,7 +193,7 @@ fn exchange<'a>(
 }
 
 /// Ends an attempt: what it says of the endpoint, and what becomes of its connection.
-fn conclude(
+pub(super) fn conclude(
     attempts: &mut Attempts<'_>,
     way: &Way<'_>,
     attempt: Attempt<'_>,

@@ -1,6 +1,7 @@
 //! What is said of requests that may enter and of those that may not.
 
 mod near;
+mod version;
 
 use super::*;
 use crate::admission::key::KeyDigest;
