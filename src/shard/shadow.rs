@@ -142,16 +142,18 @@ impl Drop for Place {
     }
 }
 
-/// Ends all copies: their shard drains. That is told only when they have been written down.
-pub(super) async fn end(shard: &Shard) {
-    for _ in 0..ENDING_TURNS {
-        let wakers: Vec<Waker> =
-            shard.state.with(|own| own.copies.0.iter().flatten().cloned().collect());
-        if wakers.is_empty() {
-            return;
+impl Shard {
+    /// Ends all copies: the shard drains. That is told only when they have been written down.
+    pub(super) async fn end_copies(&self) {
+        for _ in 0..ENDING_TURNS {
+            let wakers: Vec<Waker> =
+                self.state.with(|own| own.copies.0.iter().flatten().cloned().collect());
+            if wakers.is_empty() {
+                return;
+            }
+            wakers.iter().for_each(Waker::wake_by_ref);
+            task::yield_now().await;
         }
-        wakers.iter().for_each(Waker::wake_by_ref);
-        task::yield_now().await;
     }
 }
 

@@ -9,7 +9,6 @@ use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
 use std::rc::Rc;
-use std::rc::Weak;
 use std::sync::Barrier;
 use std::sync::OnceLock;
 use std::sync::mpsc;
@@ -46,7 +45,6 @@ use crate::shard::Shard;
 use crate::shard::TICK;
 use crate::shard::connection;
 use crate::shard::connection::Open;
-use crate::shard::shadow;
 use crate::shard::state::State;
 use crate::shard::warm;
 use crate::sys::affinity;
@@ -167,7 +165,7 @@ async fn serve(
     let replay_bytes = setup.replay_bytes;
     let page = pages.get(id.index()).cloned().ok_or("a shard without a page")?;
     let shard = Rc::new_cyclic(|me| Shard {
-        me: Weak::clone(me),
+        me: me.clone(),
         id,
         buffers: Buffers::default(),
         state: State::new(memory, Queue::new(caps.queue_max)),
@@ -220,7 +218,7 @@ async fn serve(
         .await;
         if !shard.world().is_serving() {
             listening = None;
-            shadow::end(&shard).await;
+            shard.end_copies().await;
         }
         shard.acknowledge();
     }

@@ -13,6 +13,8 @@ use crate::process::command;
 use crate::process::free_address;
 use crate::process::succeed;
 
+/// How long anything may take that another process does.
+const PATIENCE: Duration = Duration::from_secs(30);
 const RINGWAY: &str = env!("CARGO_BIN_EXE_ringway");
 
 /// A model server that behaves as requests ask.
@@ -191,9 +193,9 @@ pub(crate) fn get(url: &str) -> String {
 
 /// Waits for what another process does and does not announce.
 pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + PATIENCE;
     while !condition() {
-        assert!(Instant::now() < end, "not within 10 s: {what}");
+        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }

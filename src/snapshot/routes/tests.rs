@@ -81,6 +81,10 @@ fn a_route_is_ready_to_be_followed() {
     let shadow = Some(Shadow { model: ModelId(1), share: 250 });
     let shadows: Vec<_> = snapshot.models.iter().map(|model| model.shadow).collect();
     assert_eq!(shadows, [shadow, None, shadow, None], "nobody is its own shadow");
+    let said = "stable is 1.2.0; next is ^1.2; the field x-canary: yes leads to 2.0.0; stable gets 95; next gets 5; \
+                sticky by the field x-session; ~1.3 gets copies of 2.5 %";
+    assert_eq!(snapshot.described.models[0], [("route", said.to_owned())]);
+    assert_eq!(snapshot.described.models[1], []);
     let Found::Model(model, Some(Why::Label)) = snapshot.route.find("old@next") else {
         panic!("no label")
     };

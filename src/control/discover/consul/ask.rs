@@ -17,12 +17,13 @@ use crate::control::discover::http::Http;
 use crate::control::discover::http::Reply;
 use crate::sys::random;
 
-/// How long Consul may hold a query that has no news.
-const WAIT: Duration = Duration::from_secs(55);
+/// How long Consul may hold a query that has no news. An agent that is stopped or cut off says nothing at all, which is noticed so much
+/// later.
+const WAIT: Duration = Duration::from_secs(10);
 /// How much longer by chance, at most, so that not all gateways ask at once.
-const WAIT_MORE: Duration = Duration::from_secs(5);
+const WAIT_MORE: Duration = Duration::from_secs(2);
 /// How long an answer may take beside that.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The least time from one question to the next, however fast the answers come.
 const REST_MIN: Duration = Duration::from_millis(10);
 /// The same when many answers in a row had no news: a server whose index runs without a reason is not asked all the time.

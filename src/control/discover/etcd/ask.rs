@@ -49,9 +49,22 @@ impl Etcd {
         path: &str,
         body: &Value,
     ) -> Result<Value, String> {
+        self.call_within(CALL_TIMEOUT, path, body).await
+    }
+
+    /// The same, within so long.
+    ///
+    /// # Errors
+    /// As before.
+    pub(in crate::control) async fn call_within(
+        &mut self,
+        timeout: Duration,
+        path: &str,
+        body: &Value,
+    ) -> Result<Value, String> {
         for is_again in [false, true] {
             let token = self.token().await?;
-            let reply = self.exchange(path, body, &token).await?;
+            let reply = self.exchange(timeout, path, body, &token).await?;
             if reply.status == 200 {
                 return serde_json::from_slice(&reply.body)
                     .map_err(|why| format!("the answer cannot be read: {why}"));
@@ -98,7 +111,7 @@ impl Etcd {
         }
         let password = String::from_utf8_lossy(password.expose().trim_ascii_end());
         let body = json!({ "name": user, "password": password });
-        let reply = self.exchange("/v3/auth/authenticate", &body, "").await?;
+        let reply = self.exchange(CALL_TIMEOUT, "/v3/auth/authenticate", &body, "").await?;
         let said = String::from_utf8_lossy(&reply.body);
         let token = match reply.status {
             200 => {
@@ -113,11 +126,17 @@ impl Etcd {
         Ok(token)
     }
 
-    async fn exchange(&mut self, path: &str, body: &Value, token: &str) -> Result<Reply, String> {
+    async fn exchange(
+        &mut self,
+        timeout: Duration,
+        path: &str,
+        body: &Value,
+        token: &str,
+    ) -> Result<Reply, String> {
         let fields = [("authorization", token)];
         let fields = if token.is_empty() { &[][..] } else { &fields[..] };
         let body = body.to_string().into_bytes();
-        let ask = Ask { method: Method::POST, path, fields, body, timeout: CALL_TIMEOUT };
+        let ask = Ask { method: Method::POST, path, fields, body, timeout };
         let reply = self.http.ask(ask).await?;
         self.pass_over(reply.status);
         Ok(reply)

@@ -28,6 +28,8 @@ const KEYS_MAX: usize = 65_536;
 const BYTES_MAX: usize = 64 << 20;
 /// How often etcd is asked whether it still has what was told.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long it may take to say so.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Changes that come within so long of each other are told together.
 const GATHER: Duration = Duration::from_millis(5);
 /// Changes are told so long after the first at the latest.
@@ -197,7 +199,7 @@ impl Follow {
             "sort_target": "MOD",
             "keys_only": true,
         });
-        let answer = self.etcd.call("/v3/kv/range", &body).await?;
+        let answer = self.etcd.call_within(LOOK_TIMEOUT, "/v3/kv/range", &body).await?;
         let newest = answer.get("kvs").and_then(|kvs| kvs.get(0));
         let newest = newest.map_or(0, |pair| number(pair, "mod_revision"));
         let now = (newest, number(&answer, "count"));
