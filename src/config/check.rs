@@ -218,7 +218,9 @@ pub(crate) fn whole(file: &File, errors: &mut Errors<'_>) {
 
 fn bounds(file: &File, errors: &mut Errors<'_>) {
     let top = Place::default();
-    if file.models.is_empty() && errors.list.is_empty() {
+    // Registries may hold them, and may be empty, or not be asked yet.
+    let is_held = file.registries.iter().any(|registry| registry.config.is_some());
+    if file.models.is_empty() && !is_held && errors.list.is_empty() {
         errors.add(
             &top,
             "there is no [[model]], so every request would be refused: write one, with name and \

@@ -271,6 +271,30 @@ fn models_and_tenants_are_kept_in_etcd() {
     gateway.stop();
 }
 
+/// The file need not know of any model: not even where etcd is not there when the gateway starts.
+#[test]
+fn all_models_are_kept_in_etcd() {
+    let (program, ctl) = (need!("etcd"), need!("etcdctl"));
+    let folder = Folder::new();
+    let one = Mock::start(&folder);
+    let mut etcd = Etcd::start(&program, &ctl, &folder);
+    etcd.server.kill();
+    let gateway = Gateway::start(
+        &folder,
+        &format!(
+            "[[registry]]\nname = \"keys\"\netcd = {{ url = \"{}\" }}\nconfig = {{ prefix = \"fleet/\" }}\n\
+             [[upstream]]\nname = \"only\"\ndiscover = {{ etcd = \"/llm/\" }}\n",
+            etcd.url()
+        ),
+    );
+    assert_eq!(ask(&gateway, "demo").0, 404);
+    etcd.restart();
+    etcd.put("/llm/one", &one);
+    etcd.ctl(&["put", "fleet/models/demo", "{\"upstream\": \"only\"}"]);
+    until("there is a model", || ask(&gateway, "demo").0 == 200);
+    gateway.stop();
+}
+
 /// As many keys as a fleet has: listed page by page, more than an upstream has room for, and nothing fails for it.
 #[test]
 fn ten_thousand_keys_are_listed() {
