@@ -15,4 +15,4 @@ pub mod deadline;
 pub mod hedge;
 
 #[cfg(test)]
-mod dice;
+pub(crate) mod dice;

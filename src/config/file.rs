@@ -38,6 +38,7 @@ use crate::config::streams::Streams;
 use crate::config::url::Url;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A whole file.
@@ -218,7 +219,7 @@ pub struct Upstream {
     /// `hash`: there if and only if `balance` is [`Balance::Hash`].
     pub hash: Option<Hash>,
     /// At least one, unless `discover` has entries.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<Arc<Endpoint>>,
     /// Who names more endpoints.
     pub discover: Vec<Discover>,
     /// Answers that would leave fewer endpoints than this are not believed at once.

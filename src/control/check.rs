@@ -18,8 +18,8 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::World;
 use crate::snapshot::build;
 use crate::snapshot::diff_outlines;
+use crate::snapshot::endpoints;
 use crate::snapshot::explain as explain_request;
-use crate::snapshot::merged;
 use crate::snapshot::outline;
 use crate::snapshot::warnings;
 use std::io;
@@ -28,6 +28,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -167,7 +168,7 @@ fn load(source: &Source, has_names: bool) -> Result<Loaded, Vec<Error>> {
         let (file, mut world, _) = discovery.load(source).await?;
         if has_names {
             let mut resolver = Resolver::new();
-            resolver.want(&merged(&file, &world.found), Instant::now());
+            resolver.want(endpoints(&file, &world.found), Instant::now());
             resolver.refresh(Instant::now()).await;
             world.addresses = resolver.addresses();
         }
@@ -197,7 +198,7 @@ fn take_over(running: &Outline, troubles: &[Trouble], world: &mut World) -> bool
         let known = known.flat_map(|known| &known.endpoints);
         for endpoint in known.filter(|endpoint| endpoint.source.as_ref() == Some(source)) {
             let found = world.found.entry(upstream.clone()).or_default();
-            found.extend(endpoint.found());
+            found.extend(endpoint.found().map(Arc::new));
             is_any = true;
         }
     }

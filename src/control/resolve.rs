@@ -1,6 +1,6 @@
 //! Names of hosts to addresses, asked for again when their time to live is over. Shards never ask.
 
-use crate::config::File;
+use crate::config::Endpoint;
 use hickory_resolver::ResolverBuilder;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::ConnectionConfig;
@@ -50,9 +50,9 @@ impl Resolver {
         Self { dns: None, known: HashMap::new() }
     }
 
-    /// Takes on the hosts of `file` and forgets all others. What is known stays known.
-    pub fn want(&mut self, file: &File, now: Instant) {
-        let urls = file.upstreams.iter().flat_map(|u| &u.endpoints).map(|endpoint| &endpoint.url);
+    /// Takes on the hosts of `endpoints` and forgets all others. What is known stays known.
+    pub fn want<'e>(&mut self, endpoints: impl Iterator<Item = &'e Endpoint>, now: Instant) {
+        let urls = endpoints.map(|endpoint| &endpoint.url);
         let hosts: BTreeSet<&str> =
             urls.filter(|url| url.ip().is_none()).map(|url| url.host.as_str()).collect();
         self.known.retain(|host, _| hosts.contains(host.as_str()));

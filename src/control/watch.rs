@@ -19,7 +19,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::World;
 use crate::snapshot::build;
 use crate::snapshot::diff;
-use crate::snapshot::merged;
+use crate::snapshot::endpoints;
 use crate::snapshot::warnings;
 use std::future::pending;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ impl Watch {
         let mut discovery = Discovery::new();
         let (file, mut world, text) = discovery.load(&source).await?;
         let used = before.with_paths_of(Stamp::take(&source, Some(&file)));
-        resolver.want(&merged(&file, &world.found), Instant::now());
+        resolver.want(endpoints(&file, &world.found), Instant::now());
         resolver.refresh(Instant::now()).await;
         world.addresses = resolver.addresses();
         world.steps = steps;
@@ -257,7 +257,7 @@ impl Watch {
     async fn take_found(&mut self) {
         self.world.found = self.discovery.found();
         let now = Instant::now();
-        self.resolver.want(&merged(&self.file, &self.world.found), now);
+        self.resolver.want(endpoints(&self.file, &self.world.found), now);
         drop(tokio::time::timeout(NAMES_WAIT, self.resolver.refresh(now)).await);
         self.rebuild(Why::Discovered);
         self.note_discovery();
@@ -326,7 +326,7 @@ impl Watch {
         why: Why,
     ) -> Reloading {
         let now = Instant::now();
-        self.resolver.want(&merged(&file, &world.found), now);
+        self.resolver.want(endpoints(&file, &world.found), now);
         self.resolver.restart(now);
         self.resolver.refresh(now).await;
         self.key_sets.want(&file, &world, now);
@@ -339,7 +339,7 @@ impl Watch {
         (self.release)(&mut self.ledger);
         let built = build(&file, &world, &mut self.ledger, number);
         if built.is_err() {
-            self.resolver.want(&merged(&self.file, &self.world.found), now);
+            self.resolver.want(endpoints(&self.file, &self.world.found), now);
             self.key_sets.want(&self.file, &self.world, now);
         }
         let snapshot = built?;

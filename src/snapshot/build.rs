@@ -22,9 +22,10 @@ use crate::snapshot::merge::merged;
 use crate::snapshot::policy::Builder;
 use crate::snapshot::policy::Names;
 use crate::snapshot::resilience;
+use crate::snapshot::reuse::Plan;
+use crate::snapshot::reuse::plan;
 use crate::snapshot::routes;
 use crate::snapshot::served::served;
-use crate::snapshot::served::slot_keys;
 use crate::snapshot::served::trust;
 use crate::snapshot::streams;
 use crate::units::UpstreamId;
@@ -39,8 +40,9 @@ use std::sync::Arc;
 pub struct World {
     /// Hosts' addresses; a host that is not here has none.
     pub addresses: HashMap<String, Vec<IpAddr>>,
-    /// What `discover` has found, by upstream: each once, in an order that is always the same.
-    pub found: HashMap<String, Vec<config::Endpoint>>,
+    /// What `discover` has found, by upstream: each once, in an order that is always the same. Those that are the same `Arc` as
+    /// before are quicker to build from.
+    pub found: HashMap<String, Vec<Arc<config::Endpoint>>>,
     /// Every secret that the file speaks of, trimmed.
     pub secrets: HashMap<config::SecretPlace, Secret>,
     /// The roots that upstreams without a `ca` are trusted by.
@@ -92,8 +94,9 @@ pub fn build(
         trusts.push(trust(file, upstream, world, ledger, &mut errors));
     }
     let pairs: Vec<_> = file.models.iter().map(|m| (m.label(), m.upstream.clone())).collect();
-    let slots: Vec<_> = slot_keys(file, &trusts).collect();
-    let wanting = [ledger.want_of_lanes(pairs.iter()), ledger.want_of_slots(slots.iter())];
+    let plans = plan(file, world, ledger, &trusts);
+    let new = plans.iter().filter_map(Plan::new_key);
+    let wanting = [ledger.want_of_lanes(pairs.iter()), ledger.want_of_slots(new)];
     for text in wanting.into_iter().flatten() {
         errors.push(file.error(&config::Place::default(), text));
     }
@@ -112,7 +115,7 @@ pub fn build(
     }
     let keys = kept.keys();
     ledger.keys = Some(kept);
-    let (upstreams, endpoints) = served(file, world, ledger, credentials, &trusts);
+    let (upstreams, endpoints) = served(file, world, ledger, credentials, &trusts, plans);
     let models = file.models.iter().zip(chains);
     let models =
         models.map(|(model, chain)| self::model(model, chain, file, &route, world, ledger));

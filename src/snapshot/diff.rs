@@ -1,14 +1,22 @@
 //! What is different between two snapshots, in lines for people.
 
 mod policy;
+pub(super) mod shared;
 
 use crate::snapshot::Endpoint;
 use crate::snapshot::Outline;
 use crate::snapshot::Snapshot;
-use crate::snapshot::outline;
+use crate::snapshot::Upstream;
+use crate::snapshot::diff::shared::Shared;
 use crate::snapshot::outline::EndpointOutline;
+use crate::snapshot::outline::ModelOutline;
+use crate::snapshot::outline::UpstreamOutline;
+use crate::snapshot::outline::outline_without;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What is taken up at the start of the process only.
@@ -17,41 +25,46 @@ const FIXED: &[&str] = &["listen.address", "admin.address"];
 /// What `new` has differently from `old`, addresses and the presence of another secret included.
 #[must_use]
 pub fn diff(old: &Snapshot, new: &Snapshot) -> Vec<String> {
-    let (old_outline, new_outline) = (outline(old), outline(new));
+    let shared = Shared::of(old, new);
+    let [old_outline, new_outline] = [old, new].map(|snapshot| outline_without(snapshot, &shared));
     let mut lines = diff_outlines(&old_outline, &new_outline);
+    let before: HashMap<&str, &Upstream> =
+        old.upstreams.iter().map(|upstream| (upstream.name.as_str(), upstream)).collect();
     for upstream in &new.upstreams {
-        let before = old.upstreams.iter().find(|before| before.name == upstream.name);
-        let Some(before) = before else { continue };
+        let Some(before) = before.get(upstream.name.as_str()) else { continue };
         let has_both = before.credential.is_some() && upstream.credential.is_some();
         if has_both && before.credential != upstream.credential {
             lines.push(format!("upstream \"{}\": the key's value has changed", upstream.name));
         }
     }
-    for endpoint in &new.endpoints {
-        let name = &new.upstream(endpoint.upstream).name;
-        let is_same =
-            |e: &&Endpoint| e.url == endpoint.url && old.upstream(e.upstream).name == *name;
-        let before = old.endpoints.iter().find(is_same).and_then(|before| before.tls.as_ref());
-        let configs =
-            before.map(|tls| &tls.config).zip(endpoint.tls.as_ref().map(|tls| &tls.config));
-        if configs.is_some_and(|(before, after)| !Arc::ptr_eq(before, after)) {
-            let url = &endpoint.url;
+    let before: HashMap<(&str, &str), &Endpoint> = others(old, &shared).collect();
+    let pairs: Vec<_> = others(new, &shared)
+        .filter_map(|(named, after)| Some((named, *before.get(&named)?, after)))
+        .collect();
+    for ((name, url), before, after) in &pairs {
+        let configs = [before, after].map(|endpoint| endpoint.tls.as_ref().map(|tls| &tls.config));
+        let [Some(before), Some(after)] = configs else { continue };
+        if !Arc::ptr_eq(before, after) {
             lines.push(format!("upstream \"{name}\": {url}: other certificates are trusted"));
         }
     }
     policy::secrets(old, new, &mut lines);
-    for upstream in &new_outline.upstreams {
-        let before = old_outline.upstreams.iter().find(|before| before.name == upstream.name);
-        for endpoint in &upstream.endpoints {
-            let before = before.and_then(|u| u.endpoints.iter().find(|e| e.url == endpoint.url));
-            if let Some(before) = before.filter(|before| before.addresses != endpoint.addresses) {
-                let (was, is) = (list(&before.addresses), list(&endpoint.addresses));
-                let name = &upstream.name;
-                lines.push(format!("upstream \"{name}\": {}: {was} -> {is}", endpoint.url));
-            }
+    for ((name, url), before, after) in &pairs {
+        if before.addresses != after.addresses {
+            let (was, is) = (list(&before.addresses), list(&after.addresses));
+            lines.push(format!("upstream \"{name}\": {url}: {was} -> {is}"));
         }
     }
     lines
+}
+
+/// The endpoints that are not shared, each with its upstream's name and its url.
+fn others<'s>(
+    snapshot: &'s Snapshot,
+    shared: &Shared,
+) -> impl Iterator<Item = ((&'s str, &'s str), &'s Endpoint)> {
+    let others = snapshot.endpoints.iter().filter(|endpoint| !shared.has_endpoint(endpoint));
+    others.map(|it| ((snapshot.upstream(it.upstream).name.as_str(), it.url.as_str()), &**it))
 }
 
 /// What `new` has differently from `old`, as far as a file says it.
@@ -66,8 +79,10 @@ pub fn diff_outlines(old: &Outline, new: &Outline) -> Vec<String> {
         outline.upstreams.iter().map(|upstream| upstream.name.clone()).collect()
     };
     come_and_gone("upstream", &names(old), &names(new), &mut lines);
+    let known: HashMap<&str, &UpstreamOutline> =
+        old.upstreams.iter().map(|upstream| (upstream.name.as_str(), upstream)).collect();
     for upstream in &new.upstreams {
-        let Some(before) = old.upstreams.iter().find(|u| u.name == upstream.name) else { continue };
+        let Some(before) = known.get(upstream.name.as_str()) else { continue };
         let who = format!("upstream \"{}\"", upstream.name);
         for (key, was, is) in changed(&before.settings, &upstream.settings) {
             lines.push(format!("{who}: {key}: {was} -> {is}"));
@@ -78,8 +93,10 @@ pub fn diff_outlines(old: &Outline, new: &Outline) -> Vec<String> {
         outline.models.iter().map(|model| model.name.clone()).collect()
     };
     come_and_gone("model", &names(old), &names(new), &mut lines);
+    let known: HashMap<&str, &ModelOutline> =
+        old.models.iter().map(|model| (model.name.as_str(), model)).collect();
     for model in &new.models {
-        let Some(before) = old.models.iter().find(|m| m.name == model.name) else { continue };
+        let Some(before) = known.get(model.name.as_str()) else { continue };
         for (key, was, is) in changed(&before.settings, &model.settings) {
             lines.push(format!("model \"{}\": {key}: {was} -> {is}", model.name));
         }
@@ -89,11 +106,14 @@ pub fn diff_outlines(old: &Outline, new: &Outline) -> Vec<String> {
 }
 
 fn endpoints(who: &str, old: &[EndpointOutline], new: &[EndpointOutline], lines: &mut Vec<String>) {
-    for endpoint in old.iter().filter(|old| !new.iter().any(|new| new.url == old.url)) {
+    let before: HashMap<&str, &EndpointOutline> =
+        old.iter().map(|endpoint| (endpoint.url.as_str(), endpoint)).collect();
+    let there: HashSet<&str> = new.iter().map(|endpoint| endpoint.url.as_str()).collect();
+    for endpoint in old.iter().filter(|endpoint| !there.contains(endpoint.url.as_str())) {
         lines.push(format!("{who}: endpoint {} removed", endpoint.url));
     }
     for endpoint in new {
-        let Some(before) = old.iter().find(|old| old.url == endpoint.url) else {
+        let Some(before) = before.get(endpoint.url.as_str()) else {
             let (url, weight) = (&endpoint.url, endpoint.weight);
             lines.push(format!("{who}: endpoint {url} added, weight {weight}"));
             continue;
@@ -119,10 +139,11 @@ fn endpoints(who: &str, old: &[EndpointOutline], new: &[EndpointOutline], lines:
 }
 
 fn come_and_gone(what: &str, old: &[String], new: &[String], lines: &mut Vec<String>) {
-    for name in old.iter().filter(|name| !new.contains(name)) {
+    let [before, there]: [HashSet<&String>; 2] = [old, new].map(|names| names.iter().collect());
+    for name in old.iter().filter(|name| !there.contains(name)) {
         lines.push(format!("{what} \"{name}\" removed"));
     }
-    for name in new.iter().filter(|name| !old.contains(name)) {
+    for name in new.iter().filter(|name| !before.contains(name)) {
         lines.push(format!("{what} \"{name}\" added"));
     }
 }
@@ -139,6 +160,7 @@ fn changed<'s>(
     })
 }
 
-fn list(addresses: &[String]) -> String {
-    if addresses.is_empty() { "no address".to_owned() } else { addresses.join(", ") }
+fn list(addresses: &[SocketAddr]) -> String {
+    let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    if shown.is_empty() { "no address".to_owned() } else { shown.join(", ") }
 }

@@ -3,6 +3,7 @@
 
 use crate::admission::limit::Scope;
 use crate::config::Count;
+use crate::snapshot::Endpoint;
 use crate::snapshot::keys::Kept;
 use crate::snapshot::numbers::Given;
 use crate::snapshot::numbers::Numbers;
@@ -34,6 +35,8 @@ pub const QUOTAS_MAX: usize = 1 << 19;
 pub struct Ledger {
     /// The keys of the newest snapshot.
     pub(super) keys: Option<Kept>,
+    /// The endpoints of the newest snapshot.
+    pub(super) newest: Vec<Arc<Endpoint>>,
     quotas: HashMap<Quota, QuotaId>,
     lanes: Numbers<(String, String)>,
     slots: Numbers<SlotKey>,
@@ -85,6 +88,7 @@ impl Ledger {
         let (slots, lanes) = (slots.min(SLOTS_MAX), lanes.min(LANES_MAX));
         Self {
             keys: None,
+            newest: Vec::new(),
             quotas: HashMap::new(),
             // Counters of pairs that are gone are shown as long as nobody else needs them.
             lanes: Numbers::new(lanes, lanes),
@@ -146,6 +150,14 @@ impl Ledger {
     pub(super) fn slot(&mut self, key: &SlotKey) -> (SlotId, u32) {
         let Given { number, generation } = self.slots.give(key).expect("there was room");
         (SlotId(number), generation)
+    }
+
+    /// Whether an endpoint of the newest snapshot has the slot still that one of this upstream with this trust would get.
+    pub(super) fn is_still(&self, endpoint: &Endpoint, upstream: &str, trust: Option<u64>) -> bool {
+        let given = Given { number: endpoint.slot.0, generation: endpoint.generation };
+        self.slots.has(given, |key| {
+            key.upstream == upstream && key.trust == trust && key.url == endpoint.url
+        })
     }
 
     pub(super) fn group(&mut self, group: Group) -> GroupId {

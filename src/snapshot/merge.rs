@@ -7,6 +7,8 @@ use crate::config::Upstream;
 use rustls::pki_types::ServerName;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 /// The most endpoints of an upstream; more that are found are left out.
 const FOUND_MAX: usize = 4096;
@@ -16,27 +18,41 @@ const FOUND_MAX: usize = 4096;
 /// A model whose upstream has endpoints that do not all serve it gets an upstream of its own, which is the part of the first
 /// that does: `NAME/MODEL@VERSION`.
 #[must_use]
-pub fn merged(file: &File, found: &HashMap<String, Vec<Endpoint>>) -> File {
+pub fn merged(file: &File, found: &HashMap<String, Vec<Arc<Endpoint>>>) -> File {
     let mut file = file.clone();
     for upstream in &mut file.upstreams {
-        take_in(upstream, found.get(&upstream.name).map_or(&[], Vec::as_slice));
+        let taken = taken_in(upstream, found).map(Arc::clone).collect();
+        upstream.endpoints = taken;
     }
-    if file.upstreams.iter().any(|upstream| upstream.endpoints.iter().any(is_particular)) {
+    if file.upstreams.iter().any(|upstream| upstream.endpoints.iter().any(|e| is_particular(e))) {
         divide(&mut file);
     }
     file
 }
 
-fn take_in(upstream: &mut Upstream, found: &[Endpoint]) {
-    let mut known: BTreeSet<_> = upstream.endpoints.iter().map(|e| e.url.clone()).collect();
-    for endpoint in found {
+/// All endpoints of the file and those that were found, as [`merged`] takes them in.
+pub fn endpoints<'w>(
+    file: &'w File,
+    found: &'w HashMap<String, Vec<Arc<Endpoint>>>,
+) -> impl Iterator<Item = &'w Endpoint> {
+    file.upstreams.iter().flat_map(|upstream| taken_in(upstream, found)).map(|endpoint| &**endpoint)
+}
+
+/// An upstream's own endpoints and those that were found for it.
+fn taken_in<'w>(
+    upstream: &'w Upstream,
+    found: &'w HashMap<String, Vec<Arc<Endpoint>>>,
+) -> impl Iterator<Item = &'w Arc<Endpoint>> {
+    let own = &upstream.endpoints;
+    let mut known: HashSet<&str> = own.iter().map(|endpoint| endpoint.url.text.as_str()).collect();
+    let new = move |endpoint: &'w Arc<Endpoint>| {
         let name = endpoint.name.as_ref().unwrap_or(&endpoint.url.host);
         let is_nameable = !endpoint.url.is_https || ServerName::try_from(name.as_str()).is_ok();
-        if upstream.endpoints.len() < FOUND_MAX && is_nameable && known.insert(endpoint.url.clone())
-        {
-            upstream.endpoints.push(endpoint.clone());
-        }
-    }
+        let is_new = known.len() < FOUND_MAX && is_nameable && known.insert(&endpoint.url.text);
+        is_new.then_some(endpoint)
+    };
+    let found = found.get(&upstream.name).map_or(&[][..], Vec::as_slice);
+    own.iter().chain(found.iter().filter_map(new))
 }
 
 /// Whether it does not serve all that its upstream is asked for.
@@ -110,14 +126,14 @@ fn part(
     parts: &mut Vec<Upstream>,
 ) -> String {
     let is_strict = model.has_found_versions && version.is_some();
-    let is_in = |endpoint: &&Endpoint| {
+    let is_in = |endpoint: &&Arc<Endpoint>| {
         serves(endpoint, model, version) && (!is_strict || endpoint.traits.version.is_some())
     };
-    let endpoints: Vec<Endpoint> = upstream.endpoints.iter().filter(is_in).cloned().collect();
+    let endpoints: Vec<Arc<Endpoint>> = upstream.endpoints.iter().filter(is_in).cloned().collect();
     if endpoints.len() == upstream.endpoints.len() {
         return upstream.name.clone();
     }
-    let is_one = |endpoint: &Endpoint| endpoint.traits.model.is_some();
+    let is_one = |endpoint: &Arc<Endpoint>| endpoint.traits.model.is_some();
     let mut name = upstream.name.clone();
     if upstream.endpoints.iter().any(is_one) {
         name = format!("{name}/{}", model.upstream_model);
@@ -163,13 +179,13 @@ mod tests {
         file
     }
 
-    fn found(host: &str, model: Option<&str>, version: Option<&str>) -> Endpoint {
-        let mut endpoint = file().upstreams[0].endpoints[0].clone();
+    fn found(host: &str, model: Option<&str>, version: Option<&str>) -> Arc<Endpoint> {
+        let mut endpoint = Endpoint::clone(&file().upstreams[0].endpoints[0]);
         endpoint.url = config::Url::parse(&format!("http://{host}")).unwrap();
         endpoint.traits.model = model.map(str::to_owned);
         endpoint.traits.version = version.map(str::to_owned);
         endpoint.source = Some("test".to_owned());
-        endpoint
+        Arc::new(endpoint)
     }
 
     fn shown(file: &File) -> Vec<String> {
@@ -225,10 +241,10 @@ mod tests {
 
     #[test]
     fn what_no_certificate_can_name_is_left_out() {
-        let mut odd = found("x", None, None);
+        let mut odd = Endpoint::clone(&found("x", None, None));
         odd.url = config::Url::parse("https://a_b.example").unwrap();
         odd.url.host = "-".to_owned();
-        let merged = merged(&file(), &HashMap::from([("u".to_owned(), vec![odd])]));
+        let merged = merged(&file(), &HashMap::from([("u".to_owned(), vec![Arc::new(odd)])]));
         assert_eq!(merged.upstreams[0].endpoints.len(), 1);
     }
 }

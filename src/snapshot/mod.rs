@@ -19,6 +19,7 @@ mod outline;
 mod parameters;
 mod policy;
 mod resilience;
+mod reuse;
 mod routes;
 mod secret;
 mod served;
@@ -67,6 +68,7 @@ pub use ledger::LANES_MAX;
 pub use ledger::Ledger;
 pub use ledger::QUOTAS_MAX;
 pub use ledger::SLOTS_MAX;
+pub use merge::endpoints;
 pub use merge::merged;
 pub use networks::Networks;
 pub use outline::Outline;
@@ -97,7 +99,7 @@ pub struct Snapshot {
     /// All upstreams, by [`UpstreamId`].
     pub upstreams: Vec<Upstream>,
     /// All endpoints of all upstreams, by [`EndpointId`].
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<Arc<Endpoint>>,
     /// Names to models.
     pub route: route::Table,
     /// Where this gateway is.

@@ -66,6 +66,12 @@ impl<K: Clone + Eq + Hash> Numbers<K> {
         self.held + new.len() <= self.most
     }
 
+    /// Whether a number that was given still stands for the same thing, which `is_key` knows, and is held.
+    pub(super) fn has(&self, given: Given, is_key: impl Fn(&K) -> bool) -> bool {
+        let owner = self.owners.get(given.number as usize);
+        owner.is_some_and(|it| it.is_held && it.generation == given.generation && is_key(&it.key))
+    }
+
     /// The number of a thing, which is held from now on until [`Self::note_held`] says otherwise; none: all are held.
     pub(super) fn give(&mut self, key: &K) -> Option<Given> {
         if let Some(number) = self.known.get(key).copied() {

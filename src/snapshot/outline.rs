@@ -8,9 +8,12 @@ use crate::snapshot::Model;
 use crate::snapshot::Settings;
 use crate::snapshot::Snapshot;
 use crate::snapshot::Upstream;
+use crate::snapshot::diff::shared::Shared;
 use crate::snapshot::resilience::words;
 use crate::snapshot::streams;
 use crate::units::KeyId;
+use crate::units::ModelId;
+use crate::units::UpstreamId;
 use serde::Deserialize;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -136,6 +139,11 @@ impl EndpointOutline {
 /// What operators may see of a snapshot.
 #[must_use]
 pub fn outline(snapshot: &Snapshot) -> Outline {
+    outline_without(snapshot, &Shared::default())
+}
+
+/// The same without the endpoints and settings that another has, too.
+pub(super) fn outline_without(snapshot: &Snapshot, shared: &Shared) -> Outline {
     let listen = &snapshot.listen;
     let log = match &snapshot.access_log {
         None => "none".to_owned(),
@@ -160,16 +168,17 @@ pub fn outline(snapshot: &Snapshot) -> Outline {
         ("keys", snapshot.keys.len().to_string()),
     ]);
     all.extend(described(&snapshot.described.settings));
-    let mut models: Vec<ModelOutline> =
-        snapshot.models.iter().map(|m| model(snapshot, m)).collect();
-    for (model, more) in models.iter_mut().zip(&snapshot.described.models) {
-        model.settings.extend(described(more));
-    }
+    let models = (0..).map(ModelId).zip(&snapshot.models).zip(&snapshot.described.models);
+    let models = models.map(|((id, it), more)| match shared.has_model(id) {
+        true => ModelOutline { name: it.label(), lane: it.lane.0, settings: BTreeMap::new() },
+        false => model(snapshot, it, more),
+    });
+    let upstreams = (0..).map(UpstreamId).zip(&snapshot.upstreams);
     Outline {
         number: snapshot.number,
         settings: all,
-        upstreams: snapshot.upstreams.iter().map(|u| upstream(snapshot, u)).collect(),
-        models,
+        upstreams: upstreams.map(|(id, it)| upstream(snapshot, id, it, shared)).collect(),
+        models: models.collect(),
         tenants: tenants(snapshot),
         issuers: issuers(snapshot),
     }
@@ -210,9 +219,36 @@ fn described(settings: &Settings) -> impl Iterator<Item = (String, String)> {
     settings.iter().map(|(key, value)| ((*key).to_owned(), value.clone()))
 }
 
-fn upstream(snapshot: &Snapshot, upstream: &Upstream) -> UpstreamOutline {
+fn upstream(
+    snapshot: &Snapshot,
+    id: UpstreamId,
+    upstream: &Upstream,
+    shared: &Shared,
+) -> UpstreamOutline {
+    let settings =
+        if shared.has_upstream(id) { BTreeMap::new() } else { upstream_settings(upstream) };
+    let endpoints = upstream.endpoints.iter().map(|id| &snapshot.endpoints[id.index()]);
+    let endpoints =
+        endpoints.zip(&upstream.weights).filter(|(endpoint, _)| !shared.has_endpoint(endpoint));
+    UpstreamOutline {
+        name: upstream.name.clone(),
+        settings,
+        endpoints: endpoints
+            .map(|(endpoint, weight)| EndpointOutline {
+                url: endpoint.url.clone(),
+                weight: *weight,
+                slot: endpoint.slot.0,
+                addresses: endpoint.addresses.iter().map(ToString::to_string).collect(),
+                source: endpoint.source.clone(),
+                is_stale: endpoint.is_stale,
+                traits: traits(&endpoint.traits),
+            })
+            .collect(),
+    }
+}
+
+fn upstream_settings(upstream: &Upstream) -> BTreeMap<String, String> {
     let key = upstream.credential_from.clone().unwrap_or_else(|| "none".to_owned());
-    let endpoints = upstream.endpoints.iter().zip(&upstream.weights);
     let mut all = settings(words::of_upstream(upstream));
     all.extend(settings(streams::words::of_upstream(upstream)));
     all.extend(settings([
@@ -222,24 +258,7 @@ fn upstream(snapshot: &Snapshot, upstream: &Upstream) -> UpstreamOutline {
         ("pool.idle_ms", millis(upstream.pool.idle)),
         ("pool.age_ms", millis(upstream.pool.age)),
     ]));
-    UpstreamOutline {
-        name: upstream.name.clone(),
-        settings: all,
-        endpoints: endpoints
-            .map(|(id, weight)| {
-                let endpoint = snapshot.endpoint(*id);
-                EndpointOutline {
-                    url: endpoint.url.clone(),
-                    weight: *weight,
-                    slot: endpoint.slot.0,
-                    addresses: endpoint.addresses.iter().map(ToString::to_string).collect(),
-                    source: endpoint.source.clone(),
-                    is_stale: endpoint.is_stale,
-                    traits: traits(&endpoint.traits),
-                }
-            })
-            .collect(),
-    }
+    all
 }
 
 /// What is known of an endpoint, as the file would say it.
@@ -257,7 +276,7 @@ fn traits(traits: &Traits) -> BTreeMap<String, String> {
     texts.chain(numbers).chain(drain).map(|(key, text)| (key.to_owned(), text)).collect()
 }
 
-fn model(snapshot: &Snapshot, model: &Model) -> ModelOutline {
+fn model(snapshot: &Snapshot, model: &Model, more: &Settings) -> ModelOutline {
     let aliases =
         if model.aliases.is_empty() { "none".to_owned() } else { model.aliases.join(", ") };
     let mut all = settings(words::of_model(snapshot, model));
@@ -271,6 +290,7 @@ fn model(snapshot: &Snapshot, model: &Model) -> ModelOutline {
         ("deadlines.gap_ms", millis(model.deadlines.gap)),
         ("deadlines.whole_ms", millis(model.deadlines.whole)),
     ]));
+    all.extend(described(more));
     ModelOutline { name: model.label(), lane: model.lane.0, settings: all }
 }
 

@@ -49,7 +49,7 @@ fn is_open(file: &File, model: ModelId) -> bool {
         .get(model.index())
         .and_then(|model| file.upstreams.iter().find(|upstream| upstream.name == model.upstream));
     let is_open = |endpoint: &config::Endpoint| endpoint.weight > 0;
-    upstream.is_some_and(|upstream| upstream.endpoints.iter().any(is_open))
+    upstream.is_some_and(|upstream| upstream.endpoints.iter().any(|endpoint| is_open(endpoint)))
 }
 
 /// Reads one route.

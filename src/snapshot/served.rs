@@ -14,36 +14,47 @@ use crate::snapshot::build::id;
 use crate::snapshot::ledger::Group;
 use crate::snapshot::ledger::SlotKey;
 use crate::snapshot::resilience;
+use crate::snapshot::reuse;
+use crate::snapshot::reuse::Plan;
 use crate::snapshot::streams;
 use crate::snapshot::tiers::tiers;
 use crate::units::EndpointId;
 use crate::units::GroupId;
+use crate::units::SlotId;
 use crate::units::UpstreamId;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// One TLS configuration and its number.
 pub(super) type Trust = (u64, Arc<ClientConfig>);
 
-/// The upstreams and their endpoints, with the numbers that last.
+/// The upstreams and their endpoints, with the numbers that last. `plans` has one for each endpoint of the file.
 pub(super) fn served(
     file: &File,
     world: &World,
     ledger: &mut Ledger,
     credentials: Vec<Option<Secret>>,
     trusts: &[Option<Trust>],
-) -> (Vec<Upstream>, Vec<Endpoint>) {
-    let mut endpoints = Vec::new();
+    plans: Vec<Plan>,
+) -> (Vec<Upstream>, Vec<Arc<Endpoint>>) {
+    let mut endpoints: Vec<Arc<Endpoint>> = Vec::with_capacity(plans.len());
     let mut upstreams = Vec::new();
+    let mut plans = plans.into_iter();
     for ((upstream, credential), trust) in file.upstreams.iter().zip(credentials).zip(trusts) {
         let (id, before) = (UpstreamId(id(upstreams.len())), endpoints.len());
-        for endpoint in &upstream.endpoints {
-            endpoints.push(self::endpoint(endpoint, upstream, id, trust.as_ref(), world, ledger));
+        for (endpoint, plan) in upstream.endpoints.iter().zip(plans.by_ref()) {
+            endpoints.push(match plan {
+                Plan::Same(known) => known,
+                Plan::New(key) => {
+                    let number = ledger.slot(&key);
+                    Arc::new(self::endpoint(endpoint, id, number, trust.as_ref(), world))
+                }
+            });
         }
-        let slots =
-            endpoints.iter().skip(before).map(|endpoint: &Endpoint| endpoint.slot).collect();
+        let slots = endpoints.iter().skip(before).map(|endpoint| endpoint.slot).collect();
         let group = ledger.group(Group {
             slots,
             max_in_flight: upstream.max_in_flight,
@@ -54,25 +65,17 @@ pub(super) fn served(
     ledger.keep_groups(&upstreams.iter().map(|upstream: &Upstream| upstream.group).collect());
     let used: Vec<u64> = trusts.iter().flatten().map(|(number, _)| *number).collect();
     ledger.keep_trusts(&used);
+    ledger.newest.clone_from(&endpoints);
     (upstreams, endpoints)
 }
 
-/// What makes each endpoint of the file the one it is.
-pub(super) fn slot_keys<'f>(
-    file: &'f File,
-    trusts: &'f [Option<Trust>],
-) -> impl Iterator<Item = SlotKey> + 'f {
-    file.upstreams.iter().zip(trusts).flat_map(|(upstream, trust)| {
-        upstream.endpoints.iter().map(|endpoint| slot_key(endpoint, upstream, trust.as_ref()))
-    })
-}
-
-fn slot_key(
+/// What makes an endpoint of the file the one it is.
+pub(super) fn slot_key(
     endpoint: &config::Endpoint,
     upstream: &config::Upstream,
     trust: Option<&Trust>,
 ) -> SlotKey {
-    let trust = trust.filter(|_| endpoint.url.is_https).map(|(number, _)| *number);
+    let trust = reuse::number(endpoint, trust);
     SlotKey { upstream: upstream.base.clone(), url: endpoint.url.text.clone(), trust }
 }
 
@@ -161,47 +164,45 @@ fn upstream(
 
 fn endpoint(
     endpoint: &config::Endpoint,
-    upstream: &config::Upstream,
     id: UpstreamId,
+    (slot, generation): (SlotId, u32),
     trust: Option<&Trust>,
     world: &World,
-    ledger: &mut Ledger,
 ) -> Endpoint {
     let url = &endpoint.url;
-    let (slot, generation) = ledger.slot(&slot_key(endpoint, upstream, trust));
-    let trust = trust.filter(|_| url.is_https);
-    let addresses = match url.ip() {
-        Some(ip) => vec![SocketAddr::new(ip, url.port)],
-        None => world
-            .addresses
-            .get(&url.host)
-            .into_iter()
-            .flatten()
-            .map(|ip| SocketAddr::new(*ip, url.port))
-            .collect(),
-    };
     Endpoint {
         upstream: id,
         slot,
         generation,
         url: url.text.clone(),
-        addresses,
-        host: authority(url, endpoint.name.as_deref()),
+        addresses: addresses(url, world).collect(),
+        host: authority(url, endpoint.name.as_deref()).into_owned(),
         path_prefix: url.path_prefix.clone(),
         traits: endpoint.traits.clone(),
         source: endpoint.source.clone(),
         is_stale: endpoint.is_stale,
-        tls: trust.and_then(|(_, config)| {
-            let server_name = endpoint.name.as_ref().unwrap_or(&url.host).clone();
-            let server_name = ServerName::try_from(server_name).ok()?;
-            Some(Tls { config: Arc::clone(config), server_name })
-        }),
+        tls: trust.filter(|_| url.is_https).and_then(|trust| tls(endpoint, trust)),
     }
 }
 
+/// How to speak TLS to an endpoint; none: no certificate can name it.
+pub(super) fn tls(endpoint: &config::Endpoint, (_, config): &Trust) -> Option<Tls> {
+    let server_name = endpoint.name.as_ref().unwrap_or(&endpoint.url.host).clone();
+    let server_name = ServerName::try_from(server_name).ok()?;
+    Some(Tls { config: Arc::clone(config), server_name })
+}
+
+/// Where an endpoint is, as far as that is known.
+pub(super) fn addresses(url: &config::Url, world: &World) -> impl Iterator<Item = SocketAddr> {
+    let ip = url.ip();
+    let known = if ip.is_some() { None } else { world.addresses.get(&url.host) };
+    let ips = ip.into_iter().chain(known.into_iter().flatten().copied());
+    ips.map(|ip| SocketAddr::new(ip, url.port))
+}
+
 /// What `Host` says: the url's authority, with the name that was looked up for it.
-fn authority(url: &config::Url, name: Option<&str>) -> String {
-    let Some(name) = name else { return url.authority.clone() };
+pub(super) fn authority<'u>(url: &'u config::Url, name: Option<&str>) -> Cow<'u, str> {
+    let Some(name) = name else { return Cow::Borrowed(&url.authority) };
     let host_length = url.authority.rfind(']').map_or(url.host.len(), |end| end + 1);
-    format!("{name}{}", url.authority.get(host_length..).unwrap_or_default())
+    format!("{name}{}", url.authority.get(host_length..).unwrap_or_default()).into()
 }

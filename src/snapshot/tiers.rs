@@ -13,8 +13,9 @@ pub(super) fn tiers(upstream: &config::Upstream, node: &config::Node) -> Option<
         config::Others::Smart => Others::Smart,
         config::Others::Fixed(order) => Others::Fixed(order),
     };
-    let site = |endpoint| site(endpoint, upstream.max_in_flight);
-    let sites: Vec<Site<'_>> = upstream.endpoints.iter().map(site).collect();
+    let endpoints = upstream.endpoints.iter();
+    let sites: Vec<Site<'_>> =
+        endpoints.map(|endpoint| site(endpoint, upstream.max_in_flight)).collect();
     let node = (node.region.as_deref(), node.zone.as_deref());
     Some(Tiers::new(node, others, locality.spill_percent, &sites))
 }

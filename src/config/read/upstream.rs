@@ -22,6 +22,7 @@ use crate::config::section::Located;
 use crate::config::section::Section;
 use crate::config::url::Url;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 const DEADLINES_DEFAULT: Deadlines = Deadlines {
@@ -136,7 +137,7 @@ fn dialect(section: &Section<'_>, errors: &mut Errors<'_>) -> Dialect {
     found.unwrap_or(Dialect::OpenAi)
 }
 
-fn endpoints(section: &Section<'_>, errors: &mut Errors<'_>) -> Vec<Endpoint> {
+fn endpoints(section: &Section<'_>, errors: &mut Errors<'_>) -> Vec<Arc<Endpoint>> {
     const EXAMPLE: &str = "endpoints = [{ url = \"https://HOST\" }]";
     let before = errors.list.len();
     let mut endpoints = Vec::new();
@@ -151,7 +152,7 @@ fn endpoints(section: &Section<'_>, errors: &mut Errors<'_>) -> Vec<Endpoint> {
             continue;
         };
         match Url::parse(&text.value) {
-            Ok(url) => endpoints.push(Endpoint {
+            Ok(url) => endpoints.push(Arc::new(Endpoint {
                 place: table.place.clone(),
                 url,
                 weight: u32::try_from(weight).unwrap_or(1),
@@ -159,7 +160,7 @@ fn endpoints(section: &Section<'_>, errors: &mut Errors<'_>) -> Vec<Endpoint> {
                 source: None,
                 is_stale: false,
                 name: None,
-            }),
+            })),
             Err(why) => errors.add(&text.place, why),
         }
     }

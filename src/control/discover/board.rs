@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -33,6 +34,9 @@ pub(in crate::control) struct SourceId {
     pub(in crate::control) datacenter: Option<String>,
 }
 
+/// What is found, by upstream. An endpoint that is the same as before is the same `Arc`.
+type Found = BTreeMap<String, Vec<Arc<Endpoint>>>;
+
 /// What is believed.
 #[derive(Debug, Default)]
 pub(in crate::control) struct Board {
@@ -41,13 +45,13 @@ pub(in crate::control) struct Board {
     /// When it was looked at last.
     seen: Option<Instant>,
     /// What was given out last.
-    given: BTreeMap<String, Vec<Endpoint>>,
+    given: Found,
     /// When the first change that is not given out yet was seen, and the last.
     changed: Option<(Instant, Instant)>,
     /// When the first change came of those that were given out and not asked after yet.
     since: Option<Instant>,
     /// What it will be once it has settled.
-    coming: BTreeMap<String, Vec<Endpoint>>,
+    coming: Found,
 }
 
 /// What the file says of an upstream.
@@ -207,7 +211,7 @@ impl Board {
     pub(in crate::control) fn take(
         &mut self,
         now: Instant,
-    ) -> Option<HashMap<String, Vec<Endpoint>>> {
+    ) -> Option<HashMap<String, Vec<Arc<Endpoint>>>> {
         if self.ends().any(|at| at <= now) {
             self.look(now);
         }
@@ -219,7 +223,7 @@ impl Board {
     }
 
     /// What is found by now, settled or not.
-    pub(in crate::control) fn found(&mut self) -> HashMap<String, Vec<Endpoint>> {
+    pub(in crate::control) fn found(&mut self) -> HashMap<String, Vec<Arc<Endpoint>>> {
         let first = self.changed.take().map(|(first, _)| first);
         self.since = self.since.or(first);
         self.given = self.coming.clone();
@@ -257,9 +261,11 @@ impl Board {
         all.retain(|endpoint| !damped.contains(&endpoint.url.text));
         served.damped = damped;
         self.upstreams.insert(name.to_owned(), served);
-        if self.coming.get(name).map_or(&[][..], Vec::as_slice) == all {
+        let before = self.coming.get(name).map_or(&[][..], Vec::as_slice);
+        if before.iter().map(|endpoint| &**endpoint).eq(&all) {
             return false;
         }
+        let all = shared(all, before);
         if all.is_empty() {
             self.coming.remove(name);
         } else {
@@ -349,6 +355,17 @@ impl Source {
         let kept = self.kept.iter().filter(move |(_, until)| now < *until);
         known.chain(kept.map(|(endpoint, _)| (endpoint, true)))
     }
+}
+
+/// All of these; those that were there before, as they are shared already.
+fn shared(all: Vec<Endpoint>, before: &[Arc<Endpoint>]) -> Vec<Arc<Endpoint>> {
+    let known: HashMap<&str, &Arc<Endpoint>> =
+        before.iter().map(|endpoint| (endpoint.url.text.as_str(), endpoint)).collect();
+    let share = |endpoint: Endpoint| match known.get(endpoint.url.text.as_str()) {
+        Some(known) if ***known == endpoint => Arc::clone(known),
+        _ => Arc::new(endpoint),
+    };
+    all.into_iter().map(share).collect()
 }
 
 #[cfg(test)]

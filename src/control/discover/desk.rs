@@ -1,5 +1,6 @@
 //! Discovery as the watch sees it: the config with all that registries and sources add to it, and when that is another.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -92,7 +93,7 @@ impl Discovery {
     }
 
     /// What is found by now.
-    pub(in crate::control) fn found(&mut self) -> std::collections::HashMap<String, Vec<Endpoint>> {
+    pub(in crate::control) fn found(&mut self) -> HashMap<String, Vec<Arc<Endpoint>>> {
         self.sources.found()
     }
 

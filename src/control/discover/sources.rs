@@ -131,7 +131,7 @@ impl Sources {
     }
 
     /// What is found by now, settled or not.
-    pub(in crate::control) fn found(&mut self) -> HashMap<String, Vec<Endpoint>> {
+    pub(in crate::control) fn found(&mut self) -> HashMap<String, Vec<Arc<Endpoint>>> {
         self.board.found()
     }
 

@@ -56,7 +56,8 @@ fn names_are_asked_for_again_when_their_time_is_over() {
                     [[model]]\nname = \"m\"\nupstream = \"u\"\n";
         let mut resolver = Resolver::new();
         resolver.dns = Some(asking(name_server(Arc::clone(&says)).await));
-        resolver.want(&crate::config::parse(text, "a.toml").unwrap(), Instant::now());
+        let file = crate::config::parse(text, "a.toml").unwrap();
+        resolver.want(crate::snapshot::endpoints(&file, &HashMap::new()), Instant::now());
         let known = |resolver: &Resolver| resolver.addresses()["llm.example"].clone();
 
         assert!(resolver.refresh(Instant::now()).await);

@@ -9,6 +9,7 @@ use crate::snapshot::World;
 use crate::snapshot::build;
 use crate::snapshot::clashes;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 const MODELS: &str = r#"
     [[upstream]]
@@ -41,7 +42,7 @@ fn read(routes: &str) -> File {
     file
 }
 
-fn snapshot(file: &File, found: HashMap<String, Vec<config::Endpoint>>) -> Snapshot {
+fn snapshot(file: &File, found: HashMap<String, Vec<Arc<config::Endpoint>>>) -> Snapshot {
     let world = World { found, ..World::default() };
     build(file, &world, &mut Ledger::default(), 1).unwrap()
 }
@@ -165,10 +166,10 @@ fn what_may_come_may_be_missing() {
     };
     assert_eq!(chosen(HashMap::new()), ([None, None], true));
     let endpoint = |version: &str| {
-        let mut endpoint = file.upstreams[0].endpoints[0].clone();
+        let mut endpoint = config::Endpoint::clone(&file.upstreams[0].endpoints[0]);
         endpoint.url = config::Url::parse(&format!("http://v{version}")).unwrap();
         endpoint.traits.version = Some(version.to_owned());
-        endpoint
+        Arc::new(endpoint)
     };
     let found = |versions: &[&str]| {
         HashMap::from([("found".to_owned(), versions.iter().map(|v| endpoint(v)).collect())])

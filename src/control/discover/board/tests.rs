@@ -40,7 +40,7 @@ const DNS: &str = "dns:b:80";
 impl Table {
     fn endpoint(&self, host: &str) -> Endpoint {
         let url = config::Url::parse(&format!("http://{host}")).unwrap();
-        Endpoint { url, ..self.upstreams[0].endpoints[0].clone() }
+        Endpoint { url, ..Endpoint::clone(&self.upstreams[0].endpoints[0]) }
     }
 
     fn say(&mut self, entry: &str, hosts: &str) {
@@ -62,7 +62,7 @@ impl Table {
         self.board.take(self.now).map(|found| {
             let of = found.get("u").map_or(&[][..], Vec::as_slice);
             let show =
-                |e: &Endpoint| format!("{}{}", e.url.host, if e.is_stale { "?" } else { "" });
+                |e: &Arc<Endpoint>| format!("{}{}", e.url.host, if e.is_stale { "?" } else { "" });
             of.iter().map(show).collect::<Vec<_>>().join(" ")
         })
     }
