@@ -35,7 +35,7 @@ pub struct Knobs {
     pub queue_max: u64,
     /// Endpoints that are told apart at a time, on all upstreams, those included that are gone and some request still holds.
     pub endpoints_max: usize,
-    /// Longest nap of a busy shard before it waits for events, in microseconds; 0: never.
+    /// Longest nap of a shard that is busy with streams before it waits for events, in microseconds; 0: never.
     pub wake_us: u32,
     /// What the kernel may hold for one direction of a connection that is read slowly, in bytes; 0: its own choice.
     pub socket_bytes: u32,
@@ -64,7 +64,7 @@ const HELD_BYTES_MAX: u64 = 1 << 40;
 /// What is kept for clients that may come back is not to be felt where none does.
 const REPLAY_MIB_DEFAULT: RangeInclusive<u64> = 8..=256;
 const REPLAY_MIB_MAX: u64 = 64 << 10;
-const WAKE_US_DEFAULT: u32 = 300;
+const WAKE_US_DEFAULT: u32 = 1_000;
 const WAKE_US_MAX: u32 = 2_000;
 const SOCKET_KIB_DEFAULT: u64 = 256;
 const SOCKET_KIB_MAX: u64 = 64 << 10;

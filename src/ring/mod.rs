@@ -25,7 +25,7 @@ mod tests;
 pub struct Options {
     /// Completions that may wait in the ring at once; more are kept by the kernel in slower memory.
     pub completions: u32,
-    /// Longest nap before waiting for events when many come, in microseconds; 0 never naps.
+    /// Longest nap before waiting for events when many come that can wait, in microseconds; 0 never naps.
     pub wake_us: u32,
     /// Do without io_uring, as on a kernel that forbids it.
     pub is_legacy_forced: bool,

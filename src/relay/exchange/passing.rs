@@ -11,6 +11,7 @@ use crate::record::Fault;
 use crate::relay::response::Fed;
 use crate::relay::upload::Upload;
 use crate::ring::clock;
+use crate::ring::turn;
 use crate::units::Moment;
 
 impl<O: Observer> Exchange<'_, O> {
@@ -31,6 +32,9 @@ impl<O: Observer> Exchange<'_, O> {
                 Err(error) if is_transient(&error) => return Ok(()),
                 Err(_) => return Err(self.broken()),
             };
+            if self.response.events > 0 {
+                turn::note_patient();
+            }
             let is_first = self.progress.first_byte.is_none() && !read.is_empty();
             if is_first {
                 self.progress.first_byte = Some(began);
