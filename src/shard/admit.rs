@@ -113,19 +113,20 @@ pub(super) fn look<'s>(shard: &'s Shard, head: &RequestHead<'_, '_>, peer: IpAdd
 }
 
 /// The digest that the body of a signed request is compared with, ready to take it in.
-pub(super) fn digest(caller: &Caller) -> Option<BodyDigest> {
+pub(super) fn digest(caller: &Caller) -> Option<Box<BodyDigest>> {
     let expected = caller.signature.as_ref()?.digest.as_ref()?;
-    Some(match expected {
+    // Boxed: few bodies have one, and an open stream must not pay for its room, nor for how that must lie in memory.
+    Some(Box::new(match expected {
         Expected::Sha256(_) => BodyDigest::sha256(),
         Expected::Sha512(_) => BodyDigest::sha512(),
-    })
+    }))
 }
 
 /// The body of a signed request has come: is it the one that was signed, and for the first time?
 pub(super) fn signed(
     shard: &Shard,
     caller: &Caller,
-    digest: Option<BodyDigest>,
+    digest: Option<Box<BodyDigest>>,
 ) -> Result<(), Box<Refusal>> {
     let Some(signature) = caller.signature.as_deref() else { return Ok(()) };
     let refuse = |why| Err(refusal::not_admitted(why, None));

@@ -73,38 +73,41 @@ pub(super) fn serve(
 }
 
 /// Serves one request after the other.
-async fn talk(shard: &Shard, client: &mut Client, must_introduce: bool) -> Fate {
-    let Some(fd) = client.descriptor() else { return Fate::Cut };
-    let presence = Presence::enter(shard, fd);
-    if must_introduce && Box::pin(introduce(client, shard)).await.is_none() {
-        return Fate::Cut;
-    }
-    loop {
-        let world = shard.world();
-        presence.set_idle(true);
-        if !world.is_serving() && client.input.is_empty() {
-            return Fate::Linger;
+#[expect(clippy::manual_async_fn, reason = "it would keep its arguments twice, in every stream")]
+fn talk(shard: &Shard, client: &mut Client, must_introduce: bool) -> impl Future<Output = Fate> {
+    async move {
+        let Some(fd) = client.descriptor() else { return Fate::Cut };
+        let presence = Presence::enter(shard, fd);
+        if must_introduce && Box::pin(introduce(client, shard)).await.is_none() {
+            return Fate::Cut;
         }
-        let peer = client.address;
-        let mut head = incoming::head(client, &shard.buffers, world.limits(), |head| {
-            // A world that was published while the head was waited for counts for this request already.
-            admit::look(shard, head, peer)
-        })
-        .await;
-        presence.set_idle(false);
-        let fate = match &mut head {
-            Ok((_, knock)) if let Some(owner) = knock.elsewhere(shard) => {
-                let is_handed = handed(shard, owner, client);
-                return if is_handed { Fate::Moved } else { Fate::Cut };
+        loop {
+            let world = shard.world();
+            presence.set_idle(true);
+            if !world.is_serving() && client.input.is_empty() {
+                return Fate::Linger;
             }
-            Ok((outline, knock)) => request::serve(shard, client, outline, knock).await,
-            // In order: what the client was sent before may still be on its way, and a reset would cut it.
-            Err(Trouble::Closed) => return Fate::Linger,
-            Err(Trouble::Gone) => return Fate::Cut,
-            Err(trouble) => Box::pin(request::reject(shard, client, &world, trouble)).await,
-        };
-        if fate != Fate::KeepAlive {
-            return fate;
+            let peer = client.address;
+            let mut head = incoming::head(client, &shard.buffers, world.limits(), |head| {
+                // A world that was published while the head was waited for counts for this request already.
+                admit::look(shard, head, peer)
+            })
+            .await;
+            presence.set_idle(false);
+            let fate = match &mut head {
+                Ok((_, knock)) if let Some(owner) = knock.elsewhere(shard) => {
+                    let is_handed = handed(shard, owner, client);
+                    return if is_handed { Fate::Moved } else { Fate::Cut };
+                }
+                Ok((outline, knock)) => request::serve(shard, client, outline, knock).await,
+                // In order: what the client was sent before may still be on its way, and a reset would cut it.
+                Err(Trouble::Closed) => return Fate::Linger,
+                Err(Trouble::Gone) => return Fate::Cut,
+                Err(trouble) => Box::pin(request::reject(shard, client, &world, trouble)).await,
+            };
+            if fate != Fate::KeepAlive {
+                return fate;
+            }
         }
     }
 }

@@ -72,82 +72,88 @@ pub(super) async fn serve(
 }
 
 /// The way of a request to a model server, and of its response back.
-async fn pass<'w>(
-    speaker: &Speaker<'_>,
-    client: &mut Client,
+#[expect(clippy::manual_async_fn, reason = "it would keep its arguments twice, in every stream")]
+fn pass<'a, 'w>(
+    speaker: &'a Speaker<'_>,
+    client: &'a mut Client,
     knock: &'w mut Knock<'_>,
-    entry: &mut Entry<'_>,
-) -> Result<Fate, Ending<'w>> {
-    let Knock { world, look, grant } = knock;
-    let (shard, world, outline) = (speaker.shard, &**world, speaker.outline);
+    entry: &'a mut Entry<'_>,
+) -> impl Future<Output = Result<Fate, Ending<'w>>> {
+    async move {
+        let Knock { world, look, grant } = knock;
+        let (shard, world, outline) = (speaker.shard, &**world, speaker.outline);
 
-    // The body: only if there is somebody to give it to who may come in, and room.
-    let (mut request, goal) = arrive(speaker, world, client, look, grant, entry).await?;
+        // The body: only if there is somebody to give it to who may come in, and room.
+        let (mut request, goal) = arrive(speaker, world, client, look, grant, entry).await?;
 
-    if let Goal::Resume(..) = goal {
-        let back = Box::pin(speaker.resume(world, client, &request, &grant.caller, entry)).await;
-        request.release(&shard.buffers);
-        return Ok(back?);
-    }
+        if let Goal::Resume(..) = goal {
+            let back =
+                Box::pin(speaker.resume(world, client, &request, &grant.caller, entry)).await;
+            request.release(&shard.buffers);
+            return Ok(back?);
+        }
 
-    // Route: which model, and what is asked of whom. Admit: may the caller have it, and is as much left of its limits?
-    let asking = Asking { shard, world, request: &request, address: look.client };
-    let mut plan = route(asking, goal, grant, client).await?;
-    entry.admitted(&world.snapshot, &plan);
-    shadow::cast(shard, world, &plan, &grant.caller, &request, entry);
-
-    // Balance, upstream, relay: until it works, or may not be tried again.
-    let body_bytes = request.body().len();
-    let (mut attempts, mut response) = speaker.prepare(world, &plan, grant, &request, entry)?;
-    let outcome = loop {
-        let way = Way { plan: &plan, caller: &grant.caller };
-        let outcome =
-            attempt::run(&mut attempts, &way, client, &mut request, &mut response, entry).await;
-        let Some(step) = attempts.step(&outcome, &way, &request, &response) else { break outcome };
+        // Route: which model, and what is asked of whom. Admit: may the caller have it, and is as much left of its limits?
         let asking = Asking { shard, world, request: &request, address: look.client };
-        let next = Box::pin(fallback::take(
-            step,
-            &mut attempts,
-            &asking,
-            grant,
-            &mut plan,
-            (client, &mut response),
-            entry,
-        ));
-        match next.await {
-            Ok(true) => {}
-            Ok(false) => break outcome,
-            Err(fault) => break Err(fault),
-        }
-        if !speaker.renew(&mut attempts, &mut response, &plan, grant, &request, entry) {
-            break outcome;
-        }
-    };
-    let outcome = match outcome {
-        Ok(Ended::Withheld) => Box::pin(attempts.pass_on(client, &mut response)).await,
-        outcome => outcome.map(|_| ()),
-    };
-    request.release(&shard.buffers);
+        let mut plan = route(asking, goal, grant, client).await?;
+        entry.admitted(&world.snapshot, &plan);
+        shadow::cast(shard, world, &plan, &grant.caller, &request, entry);
 
-    // Record: what happened; entry and grant see to the rest when they are dropped, whatever happens.
-    // Nothing of this may be kept beside an open stream, hence no name for the progress.
-    let has_answered = attempts.progress().has_answered;
-    entry.answered(&response, attempts.progress(), &outcome);
-    if let Some(tokens) = admit::tokens(&plan, &response, body_bytes) {
-        entry.cost(tokens);
-        grant.settle(tokens.sum());
-    }
-    grant.ended(response.status, outcome.err().map(Fault::label));
-    let fate = match outcome {
-        Ok(()) if response.is_client_reusable() => Fate::KeepAlive,
-        Ok(()) if !outline.is_keep_alive && client.input.is_empty() => Fate::Close,
-        Ok(()) => Fate::Linger,
-        Err(fault) if has_answered => {
-            Box::pin(attempts.break_off(client, &mut response, fault)).await
+        // Balance, upstream, relay: until it works, or may not be tried again.
+        let body_bytes = request.body().len();
+        let (mut attempts, mut response) = speaker.prepare(world, &plan, grant, &request, entry)?;
+        let outcome = loop {
+            let way = Way { plan: &plan, caller: &grant.caller };
+            let outcome =
+                attempt::run(&mut attempts, &way, client, &mut request, &mut response, entry).await;
+            let Some(step) = attempts.step(&outcome, &way, &request, &response) else {
+                break outcome;
+            };
+            let asking = Asking { shard, world, request: &request, address: look.client };
+            let next = Box::pin(fallback::take(
+                step,
+                &mut attempts,
+                &asking,
+                grant,
+                &mut plan,
+                (client, &mut response),
+                entry,
+            ));
+            match next.await {
+                Ok(true) => {}
+                Ok(false) => break outcome,
+                Err(fault) => break Err(fault),
+            }
+            if !speaker.renew(&mut attempts, &mut response, &plan, grant, &request, entry) {
+                break outcome;
+            }
+        };
+        let outcome = match outcome {
+            Ok(Ended::Withheld) => Box::pin(attempts.pass_on(client, &mut response)).await,
+            outcome => outcome.map(|_| ()),
+        };
+        request.release(&shard.buffers);
+
+        // Record: what happened; entry and grant see to the rest when they are dropped, whatever happens.
+        // Nothing of this may be kept beside an open stream, hence no name for the progress.
+        let has_answered = attempts.progress().has_answered;
+        entry.answered(&response, attempts.progress(), &outcome);
+        if let Some(tokens) = admit::tokens(&plan, &response, body_bytes) {
+            entry.cost(tokens);
+            grant.settle(tokens.sum());
         }
-        Err(fault) => Box::pin(speaker.apologise(client, &plan, entry, fault)).await,
-    };
-    Ok(attempts.part(fate))
+        grant.ended(response.status, outcome.err().map(Fault::label));
+        let fate = match outcome {
+            Ok(()) if response.is_client_reusable() => Fate::KeepAlive,
+            Ok(()) if !outline.is_keep_alive && client.input.is_empty() => Fate::Close,
+            Ok(()) => Fate::Linger,
+            Err(fault) if has_answered => {
+                Box::pin(attempts.break_off(client, &mut response, fault)).await
+            }
+            Err(fault) => Box::pin(speaker.apologise(client, &plan, entry, fault)).await,
+        };
+        Ok(attempts.part(fate))
+    }
 }
 
 /// Why a request goes to no model server.
@@ -183,10 +189,12 @@ async fn arrive<'w>(
     let has_waited = client.input.len() < outline.whole_bytes();
     let (limits, buffers) = (world.limits(), &shard.buffers);
     let mut digest = admit::digest(&grant.caller);
-    let arrived = match incoming::whole(client, buffers, limits, outline, digest.as_mut()) {
+    let arrived = match incoming::whole(client, buffers, limits, outline, digest.as_deref_mut()) {
         Some(request) => Ok(request),
         // Boxed: most bodies come with their heads, and an open stream must not pay for the room the wait takes.
-        None => Box::pin(incoming::body(client, buffers, limits, outline, digest.as_mut())).await,
+        None => {
+            Box::pin(incoming::body(client, buffers, limits, outline, digest.as_deref_mut())).await
+        }
     };
     let request = match arrived {
         Ok(request) => request,
