@@ -24,7 +24,7 @@ const EACH: usize = 20;
 
 fn main() {
     let mut harness = Harness::from_args();
-    let file = file();
+    let file = file(0);
     let worlds = [0, 1].map(world);
     let mut ledger = Ledger::default();
     let mut made = |world: &World| build(&file, world, &mut ledger, 1).expect("the file is right");
@@ -41,19 +41,38 @@ fn main() {
     harness.run("what it has differently", || {
         black_box(diff(&before, &after));
     });
+    drop((before, after));
+    change(&mut harness, "a change: built, told, the one before freed", &file, &worlds);
+    let name = "the same with 10,000 tenants";
+    if harness.wants(name) {
+        change(&mut harness, name, &self::file(10_000), &worlds);
+    }
+    harness.finish();
+}
+
+/// One change after the other, each told and taking the place of the one before.
+fn change(harness: &mut Harness, name: &str, file: &File, worlds: &[World; 2]) {
+    let mut ledger = Ledger::default();
+    let mut made = |world: &World| build(file, world, &mut ledger, 1).expect("the file is right");
     let mut turns = 0;
-    let mut served: Snapshot = before;
-    harness.run("a change: built, told, the one before freed", || {
+    let mut served: Snapshot = made(&worlds[0]);
+    harness.run(name, || {
         turns += 1;
         let next = made(&worlds[turns % 2]);
         black_box(diff(&served, &next));
         served = next;
     });
-    harness.finish();
 }
 
-fn file() -> File {
+fn file(tenants: usize) -> File {
     let mut text = String::new();
+    for tenant in 0..tenants {
+        writeln!(
+            text,
+            "[[tenant]]\nname = \"t{tenant}\"\nlimits = {{ requests_per_minute = 600, concurrent = 50 }}\n"
+        )
+        .expect("a string takes what is written");
+    }
     for upstream in 0..UPSTREAMS {
         writeln!(
             text,
