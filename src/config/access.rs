@@ -90,7 +90,7 @@ pub(crate) fn whole(file: &File, errors: &mut Errors<'_>) {
     }
     let mut lines = BTreeMap::new();
     let mut signatures = BTreeMap::new();
-    for tenant in &file.tenants {
+    for tenant in file.tenants.iter() {
         once("tenant", &tenant.name, &tenant.place, &mut lines, errors);
         self::tenant(tenant, &mut models, &mut upstreams, errors);
         for key in &tenant.signatures {
@@ -183,7 +183,7 @@ pub fn warnings(file: &File) -> Vec<Error> {
             warn(place, text);
         }
     }
-    for tenant in &file.tenants {
+    for tenant in file.tenants.iter() {
         if tenant.models.as_ref().is_some_and(Vec::is_empty) {
             let name = &tenant.name;
             warn(&tenant.place, format!("\"{name}\" may use no model: its list is empty"));

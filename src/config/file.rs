@@ -69,7 +69,7 @@ pub struct File {
     /// `signature.window_s`: how far a signature's time may be from ours.
     pub signature_window: Duration,
     /// `[[tenant]]`, in the file's order.
-    pub tenants: Vec<Tenant>,
+    pub tenants: Arc<[Tenant]>,
 }
 
 impl File {

@@ -22,6 +22,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
@@ -129,7 +130,7 @@ fn world(file: &File, errors: &mut Vec<Error>) -> World {
         }
         match secret(&source.from) {
             Ok(secret) => {
-                world.secrets.insert(source.from.clone(), secret);
+                Arc::make_mut(&mut world.secrets).insert(source.from.clone(), secret);
             }
             Err(text) => errors.push(file.error(&source.place, text)),
         }

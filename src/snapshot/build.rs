@@ -14,7 +14,6 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::credentials::admin_token;
 use crate::snapshot::credentials::credential;
 use crate::snapshot::credentials::of_tenants;
-use crate::snapshot::describe::describe as describe_policy;
 use crate::snapshot::fallback::Chain;
 use crate::snapshot::fallback::chains;
 use crate::snapshot::list_of;
@@ -44,13 +43,13 @@ pub struct World {
     /// before are quicker to build from.
     pub found: HashMap<String, Vec<Arc<config::Endpoint>>>,
     /// Every secret that the file speaks of, trimmed.
-    pub secrets: HashMap<config::SecretPlace, Secret>,
+    pub secrets: Arc<HashMap<config::SecretPlace, Secret>>,
     /// The roots that upstreams without a `ca` are trusted by.
     pub system_roots: Option<RootCertStore>,
     /// The roots of each `ca`.
     pub ca_roots: HashMap<PathBuf, RootCertStore>,
     /// Lists of addresses, by the path that the file names.
-    pub address_files: HashMap<PathBuf, Vec<config::Cidr>>,
+    pub address_files: Arc<HashMap<PathBuf, Vec<config::Cidr>>>,
     /// Key files, in the order of their names. One that is the same as before may be the same `Arc`: comparing is quicker then.
     pub key_files: Vec<Arc<config::KeyFile>>,
     /// Key sets that were fetched or read from files, by the place of their `[[jwt]]`. Without one that has a url, no token of
@@ -105,7 +104,7 @@ pub fn build(
     let quotas_given = ledger.quotas_given();
     let names = Names::new(file);
     let mut builder = Builder::new(file, world, &names, ledger, &mut errors);
-    let admission = builder.table(&route);
+    let rules = builder.rules(&route);
     let kept = builder.keys();
     let chains = chains(file, &route, &mut errors);
     if !errors.is_empty() {
@@ -115,6 +114,8 @@ pub fn build(
     }
     let keys = kept.keys();
     ledger.keys = Some(kept);
+    let (admission, described) = rules.both();
+    ledger.rules = Some(rules);
     let (upstreams, endpoints) = served(file, world, ledger, credentials, &trusts, plans);
     let models = file.models.iter().zip(chains);
     let models =
@@ -133,7 +134,7 @@ pub fn build(
         admin_token,
         access_log: file.access_log.as_ref().map(|log| log.path.clone()),
         admission,
-        described: describe_policy(file),
+        described,
         keys,
         upstream_keys,
     })

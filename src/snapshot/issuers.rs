@@ -113,7 +113,7 @@ impl Builder<'_> {
         // What is let in is remembered for as long as the widest window, and no longer.
         const _: () = assert!(config::SIGNATURE_WINDOW_S_MAX == signature::WINDOW_S_MAX);
         let mut signers = Signers::new(self.file.signature_window.as_secs());
-        for (id, tenant) in (0..).map(TenantId).zip(&self.file.tenants) {
+        for (id, tenant) in (0..).map(TenantId).zip(self.file.tenants.iter()) {
             for key in &tenant.signatures {
                 let Some(source) = &key.secret else { continue };
                 let Some(secret) = self.secret(source) else { continue };

@@ -23,13 +23,11 @@ use std::sync::Arc;
 const ERRORS_MAX: usize = 20;
 
 /// All that keys are made of: where it is the same, they are.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Source {
-    tenants: Vec<String>,
+    tenants: Arc<[config::Tenant]>,
     /// Names that lead to models, by model.
     models: Vec<Vec<String>>,
-    /// Keys of the file, without their places.
-    listed: Vec<(u32, config::TenantKey)>,
     files: Vec<Arc<KeyFile>>,
 }
 
@@ -39,23 +37,30 @@ impl Source {
             let names = [model.name.clone(), model.label()];
             names.into_iter().chain(model.aliases.iter().cloned()).collect()
         };
-        let tenants = (0..).zip(&file.tenants);
-        let listed = tenants.flat_map(|(id, tenant)| {
-            tenant.keys.iter().map(move |key| {
-                let mut key = config::TenantKey { place: Place::default(), ..key.clone() };
-                for model in key.models.iter_mut().flatten() {
-                    model.place = Place::default();
-                }
-                (id, key)
-            })
-        });
         Self {
-            tenants: file.tenants.iter().map(|tenant| tenant.name.clone()).collect(),
+            tenants: Arc::clone(&file.tenants),
             models: file.models.iter().map(names).collect(),
-            listed: listed.collect(),
             files: world.key_files.clone(),
         }
     }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let is_listed_same = Arc::ptr_eq(&self.tenants, &other.tenants)
+            || (listed(&self.tenants).eq(listed(&other.tenants)));
+        is_listed_same && (&self.models, &self.files) == (&other.models, &other.files)
+    }
+}
+
+/// Tenants with their keys, without places.
+fn listed(tenants: &[config::Tenant]) -> impl Iterator<Item = (&str, Vec<config::TenantKey>)> {
+    let key = |key: &config::TenantKey| {
+        let mut key = config::TenantKey { place: Place::default(), ..key.clone() };
+        for model in key.models.iter_mut().flatten() {
+            model.place = Place::default();
+        }
+        key
+    };
+    tenants.iter().map(move |it| (it.name.as_str(), it.keys.iter().map(key).collect()))
 }
 
 /// The keys of the newest snapshot, and what they were made of.
@@ -69,11 +74,11 @@ impl Builder<'_> {
     /// The keys: those of before if nothing about them has changed.
     pub(super) fn keys(&mut self) -> Kept {
         let source = Source::new(self.file, self.world);
-        if let Some(kept) = self.ledger.keys.as_ref().filter(|kept| kept.source == source) {
+        if let Some(kept) = self.ledger.keys.as_ref().filter(|kept| kept.source.is_same(&source)) {
             return Kept { source, keys: Arc::clone(&kept.keys) };
         }
         let mut gathered = Gathered::default();
-        for (id, tenant) in (0..).map(TenantId).zip(&self.file.tenants) {
+        for (id, tenant) in (0..).map(TenantId).zip(self.file.tenants.iter()) {
             for (index, key) in tenant.keys.iter().enumerate() {
                 gathered.origins.push(Origin::Listed(id.index(), index));
                 self.listed_key(id, &tenant.name, key, &mut gathered);

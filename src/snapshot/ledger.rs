@@ -7,6 +7,7 @@ use crate::snapshot::Endpoint;
 use crate::snapshot::keys::Kept;
 use crate::snapshot::numbers::Given;
 use crate::snapshot::numbers::Numbers;
+use crate::snapshot::rules;
 use crate::units::GroupId;
 use crate::units::LaneId;
 use crate::units::QuotaId;
@@ -35,6 +36,8 @@ pub const QUOTAS_MAX: usize = 1 << 19;
 pub struct Ledger {
     /// The keys of the newest snapshot.
     pub(super) keys: Option<Kept>,
+    /// Its rules.
+    pub(super) rules: Option<rules::Kept>,
     /// The endpoints of the newest snapshot.
     pub(super) newest: Vec<Arc<Endpoint>>,
     quotas: HashMap<Quota, QuotaId>,
@@ -88,6 +91,7 @@ impl Ledger {
         let (slots, lanes) = (slots.min(SLOTS_MAX), lanes.min(LANES_MAX));
         Self {
             keys: None,
+            rules: None,
             newest: Vec::new(),
             quotas: HashMap::new(),
             // Counters of pairs that are gone are shown as long as nobody else needs them.

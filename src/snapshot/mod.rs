@@ -20,6 +20,7 @@ mod parameters;
 mod policy;
 mod resilience;
 mod reuse;
+mod rules;
 mod routes;
 mod secret;
 mod served;
@@ -114,14 +115,14 @@ pub struct Snapshot {
     pub access_log: Option<config::LogPath>,
     /// The body of `GET /v1/models`.
     pub model_list: Vec<u8>,
-    /// Who may enter and how much.
-    pub admission: admission::Table,
+    /// Who may enter and how much; the same from snapshot to snapshot while nothing about it changes, as are `keys` and `described`.
+    pub admission: Arc<admission::Table>,
     /// All API keys; the same from snapshot to snapshot while nothing about them changes.
     pub keys: Arc<Keys>,
     /// The whole field lines that show upstreams which tenant asks, by [`TenantId`], each list in the order of upstreams.
     pub upstream_keys: Vec<Box<[(UpstreamId, Secret)]>>,
     /// Who may enter and how much, for people.
-    pub described: Described,
+    pub described: Arc<Described>,
 }
 
 impl Snapshot {

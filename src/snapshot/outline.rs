@@ -179,8 +179,8 @@ pub(super) fn outline_without(snapshot: &Snapshot, shared: &Shared) -> Outline {
         settings: all,
         upstreams: upstreams.map(|(id, it)| upstream(snapshot, id, it, shared)).collect(),
         models: models.collect(),
-        tenants: tenants(snapshot),
-        issuers: issuers(snapshot),
+        tenants: if shared.has_rules() { Vec::new() } else { tenants(snapshot) },
+        issuers: if shared.has_rules() { Vec::new() } else { issuers(snapshot) },
     }
 }
 

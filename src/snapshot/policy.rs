@@ -118,7 +118,7 @@ impl<'b> Builder<'b> {
         let mut table = Table { listen, ..Table::default() };
         let mut checked = table.listen.chain.kinds();
         let before = Before { listen: &table.listen.chain, checked };
-        for tenant in &file.tenants {
+        for tenant in file.tenants.iter() {
             table.tenants.push(self.tenant(tenant, before));
         }
         for tenant in &table.tenants {

@@ -84,14 +84,14 @@ fn world(file: &config::File, text: &str) -> World {
     World {
         found: HashMap::default(),
         addresses: addresses.filter(|_| !text.contains("# no addresses")).collect(),
-        secrets: file
-            .secrets()
-            .map(|source| (source.from.clone(), Secret::new(secret(&source.from).into_bytes())))
-            .collect(),
-        address_files: file
-            .address_files()
-            .map(|list| (list.path.clone(), networks(list)))
-            .collect(),
+        secrets: Arc::new(
+            file.secrets()
+                .map(|source| (source.from.clone(), Secret::new(secret(&source.from).into_bytes())))
+                .collect(),
+        ),
+        address_files: Arc::new(
+            file.address_files().map(|list| (list.path.clone(), networks(list))).collect(),
+        ),
         key_files: file.keys.iter().map(|keys| Arc::new(key_file(keys))).collect(),
         jwks: file
             .jwt
@@ -316,8 +316,10 @@ fn lists_of_networks_are_bounded() {
     };
     let build = |count: usize| {
         let networks = (0..count).map(network).collect();
-        let world =
-            World { address_files: [("far.txt".into(), networks)].into(), ..World::default() };
+        let world = World {
+            address_files: Arc::new([("far.txt".into(), networks)].into()),
+            ..World::default()
+        };
         snapshot::build(&file, &world, &mut Ledger::default(), 1)
     };
     assert!(build(config::NETWORKS_MAX).is_ok());

@@ -26,6 +26,7 @@ use crate::config::section::Elsewhere;
 use crate::config::section::Errors;
 use crate::config::section::Section;
 use std::path::Path;
+use std::sync::Arc;
 use toml::de::DeTable;
 
 const TOP_ELSEWHERE: &[Elsewhere] =
@@ -109,6 +110,6 @@ fn empty(name: &str, folder: &Path, errors: &mut Errors<'_>) -> File {
         keys: None,
         jwt: Vec::new(),
         signature_window: jwt::window(None, errors),
-        tenants: Vec::new(),
+        tenants: Arc::default(),
     }
 }

@@ -18,7 +18,7 @@ pub(crate) fn warnings(file: &File, warn: &mut dyn FnMut(&Place, String)) {
         let upstream = file.upstreams.iter().find(|upstream| upstream.name == model.upstream);
         self::model(model, upstream, warn);
     }
-    for tenant in &file.tenants {
+    for tenant in file.tenants.iter() {
         self::tenant(tenant, &file.models, warn);
     }
 }

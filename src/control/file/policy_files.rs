@@ -26,7 +26,7 @@ pub(super) fn read(file: &File, world: &mut World, errors: &mut Vec<Error>) {
                 let (networks, wrong) =
                     config::read_networks(&text, &list.path.display().to_string());
                 errors.extend(wrong);
-                world.address_files.insert(list.path.clone(), networks);
+                Arc::make_mut(&mut world.address_files).insert(list.path.clone(), networks);
             }
             Err(why) => errors.push(file.error(&list.place, why)),
         }

@@ -289,7 +289,8 @@ mod tests {
             resume: None,
             throttle: None,
         };
-        world.admission.tenants = vec![policy("acme"), policy("umbrella")];
+        let table = Arc::get_mut(&mut world.admission).unwrap();
+        table.tenants = vec![policy("acme"), policy("umbrella")];
         let record = Record {
             tenant: Some(TenantId(1)),
             key: Some(KeyId(1)),

@@ -108,6 +108,9 @@ pub(super) fn secrets(old: &Snapshot, new: &Snapshot, lines: &mut Vec<String>) {
     if !Arc::ptr_eq(&old.keys, &new.keys) {
         keys(old, new, lines);
     }
+    if new.upstream_keys.iter().all(|fields| fields.is_empty()) {
+        return;
+    }
     let before: HashMap<&str, usize> =
         (0..).zip(&old.admission.tenants).map(|(index, t)| (&*t.name, index)).collect();
     let mut other = First::new();

@@ -19,6 +19,7 @@ pub(in crate::snapshot) struct Shared {
     /// By number, whether the settings are the same.
     upstreams: Vec<bool>,
     models: Vec<bool>,
+    has_rules: bool,
 }
 
 impl Shared {
@@ -44,6 +45,9 @@ impl Shared {
             endpoints: endpoints(old, new, is_upstream_there),
             models: models.collect(),
             upstreams,
+            has_rules: Arc::ptr_eq(&old.admission, &new.admission)
+                && Arc::ptr_eq(&old.described, &new.described)
+                && Arc::ptr_eq(&old.keys, &new.keys),
         }
     }
 
@@ -55,6 +59,11 @@ impl Shared {
     /// Whether the upstream with this number is in both, with the same settings.
     pub(in crate::snapshot) fn has_upstream(&self, id: UpstreamId) -> bool {
         self.upstreams.get(id.index()).copied().unwrap_or(false)
+    }
+
+    /// Whether both have the same rules and keys, all of them.
+    pub(in crate::snapshot) const fn has_rules(&self) -> bool {
+        self.has_rules
     }
 
     /// The same of a model.
