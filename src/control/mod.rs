@@ -69,6 +69,9 @@ const TAKE_MAX: usize = 16 * 1024;
 /// How long the access log may take to be finished at the end.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long after the drain deadline clients may be told that their requests are broken off.
+const BREAKING_OFF_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Control's ends of what it shares with one shard.
 #[derive(Debug)]
 pub struct ShardEnd {
@@ -194,8 +197,17 @@ async fn control(options: Options) -> ExitReason {
     let watching = Some(tokio::spawn(watch.run()));
     let caring = Some(tokio::spawn(health::run(shared.clone())));
     let access = AccessLog::default();
-    let mut desk =
-        Desk { shared, records, access, drain, reloads, watching, caring, ends_at: None };
+    let mut desk = Desk {
+        shared,
+        records,
+        access,
+        drain,
+        reloads,
+        watching,
+        caring,
+        ends_at: None,
+        broken_off: None,
+    };
     desk.follow();
     ready(Ready { admin: address, snapshot });
     desk.run(orders).await
@@ -214,6 +226,8 @@ struct Desk {
     caring: Option<JoinHandle<()>>,
     /// When the drain deadline passes; none as long as requests are served.
     ends_at: Option<Instant>,
+    /// The connections that were open when it had passed; none before.
+    broken_off: Option<u64>,
 }
 
 impl Desk {
@@ -314,20 +328,26 @@ impl Desk {
     }
 
     /// Why it is time to end, if it is.
-    fn ending(&self) -> Option<ExitReason> {
+    fn ending(&mut self) -> Option<ExitReason> {
         let ends_at = self.ends_at?;
+        let now = Instant::now();
         let mut state = self.shared.lock();
-        let is_over = Instant::now() >= ends_at;
+        if let Some(connections_open) = self.broken_off {
+            let is_over = state.is_empty() || now >= ends_at + BREAKING_OFF_TIMEOUT;
+            return is_over.then_some(ExitReason::DrainTimedOut { connections_open });
+        }
+        let is_over = now >= ends_at;
         if state.is_empty() && (is_over || state.registrations().is_over()) {
             tracing::info!("drained");
             return Some(ExitReason::Drained);
         }
-        if !is_over {
-            return None;
+        if is_over {
+            let connections_open = state.connections_open();
+            tracing::warn!(connections_open, "the drain deadline has passed: breaking off");
+            state.break_off();
+            self.broken_off = Some(connections_open);
         }
-        let connections_open = state.connections_open();
-        tracing::warn!(connections_open, "the drain deadline has passed");
-        Some(ExitReason::DrainTimedOut { connections_open })
+        None
     }
 }
 

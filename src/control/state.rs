@@ -218,11 +218,20 @@ impl State {
 
     /// Tells every shard to take nothing new. From here on the gateway is not ready.
     pub(crate) fn drain(&mut self) {
-        self.phase = Phase::Draining;
-        if let Some(current) = &mut self.current {
-            current.phase = Phase::Draining;
-        }
+        self.enter(Phase::Draining);
         self.registrations.ring();
+    }
+
+    /// Tells every shard to break off what is still in flight.
+    pub(crate) fn break_off(&mut self) {
+        self.enter(Phase::Ending);
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        if let Some(current) = &mut self.current {
+            current.phase = phase;
+        }
         self.nudge();
     }
 
@@ -234,7 +243,7 @@ impl State {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.phase == Phase::Draining
+        self.phase != Phase::Serving
     }
 
     /// Client connections that are open, as the shards count them.

@@ -20,6 +20,8 @@ pub enum Phase {
     Serving,
     /// No new connections; those that are idle close, requests in flight finish.
     Draining,
+    /// The drain deadline has passed: what is still in flight is broken off, told so, and recorded.
+    Ending,
 }
 
 /// What a shard is told: all it may know of the world from now on.

@@ -67,6 +67,7 @@ enum Wake {
     ClientDrained,
     ClientLost,
     Joined,
+    Ending,
     Due,
 }
 
@@ -171,6 +172,7 @@ impl<O: Observer> Exchange<'_, O> {
             }
             Wake::ClientLost => self.lost(pace)?,
             Wake::Joined => return Ok(Some(Ended::Joined)),
+            Wake::Ending => return Err(Fault::Draining),
             Wake::Due if clock::now() >= self.commit_at() => self.commit(pace)?,
             Wake::Due => return self.look_at_clock(upload, pace),
         }
@@ -198,6 +200,9 @@ impl<O: Observer> Exchange<'_, O> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<Wake> {
+        if self.observer.is_ending() {
+            return Poll::Ready(Wake::Ending);
+        }
         if self.observer.poll_joined(cx).is_ready() {
             return Poll::Ready(Wake::Joined);
         }

@@ -38,7 +38,7 @@ pub(super) async fn take<'w>(
             if wait > Duration::ZERO {
                 let until = clock::now().after(wait);
                 let paused = waiting::pause(asking.shard, client, attempts.life(response), until);
-                paused.await.map_err(|_| Fault::ClientGone)?;
+                paused.await.map_err(|waiting::Gone| asking.shard.gone())?;
             }
             Ok(true)
         }

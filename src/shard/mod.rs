@@ -20,6 +20,7 @@ mod version;
 mod waiting;
 mod warm;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::rc::Weak;
 use std::time::Duration;
@@ -42,6 +43,7 @@ use crate::crossing::publish::Publication;
 use crate::crossing::publish::SharedSnapshot;
 use crate::crossing::quota::SharedBook;
 use crate::crossing::records;
+use crate::record::Fault;
 use crate::record::counters::Retirement;
 use crate::record::counters::ShardCounter;
 use crate::relay::exchange::Manners;
@@ -69,6 +71,8 @@ pub(crate) struct Shard {
     id: ShardId,
     buffers: Buffers,
     state: State,
+    /// Whether what is under way is broken off: the drain deadline has passed.
+    is_ending: Cell<bool>,
     page: SharedPage,
     /// The pages of all shards, this one's included: only their open connections are read.
     pages: Vec<SharedPage>,
@@ -180,9 +184,10 @@ impl Shard {
             let caps = &self.caps;
             own.world = Some(Rc::new_cyclic(|me| World::new(Weak::clone(me), publication, caps)));
         });
-        if phase == Phase::Draining {
+        if phase != Phase::Serving {
             drain::close_idle(self);
         }
+        self.is_ending.set(phase == Phase::Ending);
     }
 
     /// Tells control that what was published is in force: the shard listens, or has stopped to.
@@ -205,10 +210,16 @@ impl Shard {
         overload::overload(&self.caps, &load, coming)
     }
 
+    /// What it means that a request is not waited for any more: its client has left, or the gateway ends.
+    fn gone(&self) -> Fault {
+        if self.is_ending.get() { Fault::Draining } else { Fault::ClientGone }
+    }
+
     /// By when what is sent must have been read.
     fn write_deadline(&self) -> Moment {
-        let world = self.world();
-        clock::now().after(world.snapshot.listen.write_timeout)
+        let timeout = self.world().snapshot.listen.write_timeout;
+        let is_ending = self.is_ending.get();
+        clock::now().after(if is_ending { timeout.min(LAST_WORDS_TIMEOUT) } else { timeout })
     }
 
     fn note_retired(&self, reason: Retired) {
@@ -223,5 +234,7 @@ impl Shard {
     }
 }
 
+/// How long a client may take to read what it is told at the end.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a shard looks after what nobody asks for: idle connections of the pool, the wall clock.
 const TICK: Duration = Duration::from_secs(1);

@@ -6,6 +6,7 @@ use crate::accept::client::Client;
 use crate::accept::incoming;
 use crate::accept::incoming::Incoming;
 use crate::accept::incoming::Outline;
+use crate::llm::dialect::Dialect;
 use crate::record::Fault;
 use crate::relay::exchange::Ended;
 use crate::shard::Shard;
@@ -150,7 +151,10 @@ fn pass<'a, 'w>(
             Err(fault) if has_answered => {
                 Box::pin(attempts.break_off(client, &mut response, fault)).await
             }
-            Err(fault) => Box::pin(speaker.apologise(client, &plan, entry, fault)).await,
+            Err(fault) => {
+                let limits = plan.fields().unwrap_or_default();
+                Box::pin(speaker.apologise(client, plan.dialect, limits, entry, fault)).await
+            }
         };
         Ok(attempts.part(fate))
     }
@@ -162,8 +166,8 @@ pub(super) enum Ending<'w> {
     Refused(Box<Refusal>, bool),
     /// The gateway answers by itself.
     Said(Cow<'w, [u8]>),
-    /// The client has left.
-    Gone,
+    /// Nobody waits for an answer any more: [`Shard::gone`] says why. Who does, speaks this.
+    Gone(Dialect),
 }
 
 impl From<Box<Refusal>> for Ending<'_> {
@@ -199,7 +203,7 @@ async fn arrive<'w>(
     let request = match arrived {
         Ok(request) => request,
         Err(trouble) => {
-            let refusal = refusal::trouble(&trouble, limits).ok_or(Ending::Gone)?;
+            let refusal = refusal::trouble(&trouble, limits).ok_or(Ending::Gone(goal.dialect()))?;
             buffers.release(&mut client.input);
             return Err(Ending::Refused(refusal.spoken(goal.dialect()), false));
         }
@@ -249,7 +253,7 @@ async fn route<'w>(
     };
     match admit::admit(&asking, grant, &mut plan, client).await {
         Ok(()) => Ok(plan),
-        Err(Denied::Gone) => Err(Ending::Gone),
+        Err(Denied::Gone) => Err(Ending::Gone(plan.dialect)),
         Err(Denied::Refused(refusal)) => Err(refusal.into()),
     }
 }

@@ -64,6 +64,13 @@ impl Berth {
         Poll::Pending
     }
 
+    /// Has whoever is relaying the stream look around.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
     /// The connection that waits here.
     pub(super) fn take(&self) -> Option<Box<Guest>> {
         self.guest.take()
@@ -72,9 +79,7 @@ impl Berth {
     /// A connection waits here from now on. One that has waited before is sent away: then false.
     fn put(&self, guest: Box<Guest>) -> bool {
         let earlier = self.guest.replace(Some(guest));
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+        self.wake();
         let is_first = earlier.is_none();
         if let Some(earlier) = earlier {
             earlier.give_back(Fate::Cut);

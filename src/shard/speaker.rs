@@ -52,7 +52,11 @@ impl Speaker<'_> {
                 self.refuse(client, entry, &refusal, has_body).await
             }
             Ending::Said(body) => self.say(client, entry, &body).await,
-            Ending::Gone => entry.abandon(Fault::ClientGone),
+            Ending::Gone(dialect) => {
+                let fault = self.shard.gone();
+                entry.abandon(fault);
+                self.apologise(client, dialect, &[], entry, fault).await
+            }
         }
     }
 
@@ -100,7 +104,8 @@ impl Speaker<'_> {
     pub(super) async fn apologise(
         &self,
         client: &mut Client,
-        plan: &Plan<'_>,
+        dialect: Dialect,
+        limits: &[u8],
         entry: &Entry<'_>,
         fault: Fault,
     ) -> Fate {
@@ -112,11 +117,11 @@ impl Speaker<'_> {
             retry_after: (fault.status() == 503).then_some(refusal::RETRY_AFTER_SECONDS),
             // Where nobody could be asked, asking again later is of use.
             is_exhausted: fault.status() != 503 || entry.has_attempted(),
-            fields: plan.fields().unwrap_or_default(),
+            fields: limits,
             ..self.reply(fault.status(), &id, is_keep_alive)
         };
         let mut out = Vec::new();
-        reply::error(&reply, plan.dialect, &reply::text_of(fault), &mut out);
+        reply::error(&reply, dialect, &reply::text_of(fault), &mut out);
         self.send(client, &out, is_keep_alive).await
     }
 

@@ -1,5 +1,6 @@
 //! How a shard starts and what it does beside serving: it adopts worlds, takes connections, looks after its pool.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
@@ -45,6 +46,7 @@ use crate::shard::Shard;
 use crate::shard::TICK;
 use crate::shard::connection;
 use crate::shard::connection::Open;
+use crate::shard::drain;
 use crate::shard::state::State;
 use crate::shard::warm;
 use crate::sys::affinity;
@@ -169,6 +171,7 @@ async fn serve(
         id,
         buffers: Buffers::default(),
         state: State::new(memory, Queue::new(caps.queue_max)),
+        is_ending: Cell::new(false),
         page,
         pages,
         records,
@@ -218,7 +221,7 @@ async fn serve(
         .await;
         if !shard.world().is_serving() {
             listening = None;
-            shard.end_copies().await;
+            drain::advance(&shard).await;
         }
         shard.acknowledge();
     }
@@ -342,11 +345,7 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 fn forget_subjects(shard: &Shard, now: Moment) {
     let is_due = shard.state.with(|own| {
-        let is_due = now >= own.forget_at;
-        if is_due {
-            own.forget_at = now.after(FORGET_EVERY);
-        }
-        is_due
+        (now >= own.forget_at).then(|| own.forget_at = now.after(FORGET_EVERY)).is_some()
     });
     if is_due {
         shard.book.forget_subjects(now);

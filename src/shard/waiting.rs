@@ -131,7 +131,7 @@ pub(super) fn wake_first(shard: &Shard, group: GroupId) {
     }
 }
 
-/// The client has left.
+/// The client has left, or the gateway ends: [`Shard::gone`] says which.
 pub(super) struct Gone;
 
 /// Waits until `until`.
@@ -304,13 +304,16 @@ pub(super) enum Probe<'l> {
     Life(&'l Life<'l>),
 }
 
-/// Whether the client has left.
+/// Whether the client has left, or the gateway ends.
 pub(super) fn is_gone(
     client: &mut Client,
     shard: &Shard,
     probe: Probe<'_>,
     cx: &mut Context<'_>,
 ) -> bool {
+    if shard.is_ending.get() {
+        return true;
+    }
     while client.poll_input(cx).is_ready() {
         match (client.receive(&shard.buffers), probe) {
             (Received::Gone, _) => return true,

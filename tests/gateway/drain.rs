@@ -115,6 +115,97 @@ fn the_deadline_ends_what_does_not_finish() {
     assert!(gateway.log().contains("drain deadline"), "{}", gateway.log());
 }
 
+/// A gateway whose drain deadline passes at once, with at most three requests at its endpoint, and an access log.
+fn in_a_hurry(upstream: &Upstream) -> Gateway {
+    let lines = "max_in_flight = 3\nqueue = { waiting_max = 9, wait_ms = 60000 }";
+    let config =
+        format!("[access_log]\npath = \"access.jsonl\"\n\n{}", one(&upstream.url(), lines));
+    Setup::new(config).variable("RINGWAY_DRAIN_SECONDS", "0").shards(2).start()
+}
+
+/// The access log's lines, each as status and fault.
+fn written_down(gateway: &Gateway) -> Vec<(u64, String)> {
+    let text = std::fs::read_to_string(gateway.folder.join("access.jsonl")).expect("a log");
+    let lines = text.lines().map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let fault = line["fault"].as_str().unwrap_or("none").to_owned();
+        (line["status"].as_u64().expect("a status"), fault)
+    });
+    let mut lines: Vec<_> = lines.collect();
+    lines.sort();
+    lines
+}
+
+/// Whatever a request waits for when the deadline has passed: its client is told, and it is written down.
+#[test]
+fn what_is_broken_off_is_told_and_written_down() {
+    const SAYS: &str = "The gateway is shutting down";
+    let upstream = Upstream::start();
+    let mut gateway = in_a_hurry(&upstream);
+    let mut streaming = gateway.client();
+    streaming.send(chat("m", ",\"stream\":true"));
+    let (mut server, _) = upstream.request();
+    server.send(EVENTS);
+    server.send(chunk("data: 1\n\n"));
+    streaming.head();
+    streaming.await_content("data: 1\n\n");
+    let mut unanswered = gateway.client();
+    unanswered.send(chat("m", ""));
+    let _silent = upstream.request();
+    let mut half = gateway.client();
+    half.send(chat("m", ""));
+    let (mut halfway, _) = upstream.request();
+    halfway.send("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf");
+    half.head();
+    half.take(4);
+    let mut queued = gateway.client();
+    queued.send(chat("m", ""));
+    gateway.await_metric("ringway_endpoint_queue_waiting", &[], 1);
+    let mut arriving = gateway.client();
+    let whole = chat("m", "");
+    arriving.send(&whole[..whole.len() - 1]);
+    gateway.await_metric("ringway_requests_open", &[], 5);
+
+    gateway.signal("TERM");
+    let last = streaming.chunk().expect("a last event");
+    let last = String::from_utf8_lossy(&last);
+    assert!(last.starts_with("data: {\"error\":") && last.ends_with("\n\n"), "{last}");
+    assert!(last.contains(SAYS) && !last.contains("[DONE]"), "{last}");
+    assert_eq!(streaming.chunk(), None, "its framing is whole");
+    for mut client in [unanswered, queued, arriving] {
+        let answer = client.message();
+        assert_eq!(answer.status(), 503, "{}", answer.text());
+        assert!(answer.text().contains(SAYS), "{}", answer.text());
+        assert!(answer.field("retry-after").is_some());
+    }
+    half.must_break();
+    assert_eq!(gateway.await_end().code(), Some(0));
+    let draining = |status| (status, "draining".to_owned());
+    let expected = [200, 200, 503, 503, 503].map(draining);
+    assert_eq!(written_down(&gateway), expected);
+    assert!(gateway.log().contains("drain deadline"), "{}", gateway.log());
+}
+
+/// A stream that goes on without its client is broken off as well.
+#[test]
+fn a_stream_whose_client_may_come_back_is_written_down() {
+    let upstream = Upstream::start();
+    let mut gateway = in_a_hurry(&upstream);
+    let mut client = gateway.client();
+    let asks = chat("m", ",\"stream\":true").replacen("\r\n", "\r\nx-ringway-resume: true\r\n", 1);
+    client.send(asks);
+    let (mut server, _) = upstream.request();
+    server.send(EVENTS);
+    server.send(chunk("data: 1\n\n"));
+    client.head();
+    client.reset();
+    gateway.await_metric("ringway_streams_away", &[], 1);
+    gateway.signal("TERM");
+    assert_eq!(gateway.await_end().code(), Some(0));
+    assert_eq!(written_down(&gateway), [(200, "draining".to_owned())]);
+    server.until_gone();
+}
+
 #[test]
 fn a_second_signal_ends_at_once() {
     let upstream = Upstream::start();

@@ -28,6 +28,7 @@ pub(super) fn state(state: &State) -> Value {
     let phase = match state.phase() {
         Phase::Serving => "serving",
         Phase::Draining => "draining",
+        Phase::Ending => "ending",
     };
     all.insert("phase".into(), phase.into());
     all.insert("is_ready".into(), unready.is_empty().into());

@@ -149,6 +149,11 @@ pub trait Observer {
     /// Something that has come may not go down yet.
     fn throttled(&self) {}
 
+    /// Whether the gateway ends: the exchange is broken off. Who says so also sees to it that the exchange is woken.
+    fn is_ending(&self) -> bool {
+        false
+    }
+
     /// Ready when another connection of the client's wants to read on.
     fn poll_joined(&self, _cx: &Context<'_>) -> Poll<()> {
         Poll::Pending
@@ -181,6 +186,10 @@ impl<O: Observer> Observer for &O {
 
     fn throttled(&self) {
         (*self).throttled();
+    }
+
+    fn is_ending(&self) -> bool {
+        (*self).is_ending()
     }
 
     fn poll_joined(&self, cx: &Context<'_>) -> Poll<()> {

@@ -54,7 +54,7 @@ pub(super) async fn for_place<'w>(
             Woken::Turn => {}
             Woken::Gone => {
                 count(QueueResult::Gone);
-                return Err(Fault::ClientGone);
+                return Err(shard.gone());
             }
             Woken::Late => {
                 count(QueueResult::TimedOut);

@@ -98,7 +98,7 @@ async fn connected<'w>(
     });
     let life = attempts.life(response);
     match waiting::unless_gone(client, shard, life, opened).await {
-        Err(waiting::Gone) => Err(Fault::ClientGone),
+        Err(waiting::Gone) => Err(shard.gone()),
         Ok(None) => Ok(None),
         Ok(Some(Ok(link))) => Ok(Some(link)),
         // One that cannot be reached is no help, and no harm: the first may still answer.

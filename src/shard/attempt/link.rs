@@ -65,7 +65,7 @@ pub(super) async fn opened<'s>(
     let began = clock::now();
     let opening = open(shard, want.endpoint, want.upstream, want.deadline);
     let opened = waiting::unless_gone(client, shard, life, opening).await;
-    let link = opened.unwrap_or(Err(Fault::ClientGone))?;
+    let link = opened.unwrap_or_else(|waiting::Gone| Err(shard.gone()))?;
     entry.connected(began);
     Ok(link)
 }

@@ -104,6 +104,10 @@ impl Observer for Watch<'_, '_> {
         self.count(ShardCounter::Throttled);
     }
 
+    fn is_ending(&self) -> bool {
+        self.entry.shard().is_ending.get()
+    }
+
     fn poll_joined(&self, cx: &Context<'_>) -> Poll<()> {
         self.berth.map_or(Poll::Pending, |berth| berth.poll_guest(cx))
     }
