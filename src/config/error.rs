@@ -38,3 +38,38 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Errors that are said at once, at most. Who has mended these finds the others.
+const SAID_MAX: usize = 100;
+
+/// The errors as lines: [`SAID_MAX`] of them at most, and then one that says how many were left out.
+#[must_use]
+pub fn lines(errors: &[Error]) -> Vec<String> {
+    let mut lines: Vec<String> = errors.iter().take(SAID_MAX).map(ToString::to_string).collect();
+    match errors.len().saturating_sub(SAID_MAX) {
+        0 => {}
+        left_out => lines.push(format!("and {left_out} more such errors")),
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_are_said_and_no_more() {
+        let errors = |count: u32| -> Vec<Error> {
+            let place = |line| Place { line, path: String::new() };
+            let error =
+                |line| Error { file: "a.toml".into(), place: place(line), text: "no".into() };
+            (1..=count).map(error).collect()
+        };
+        assert_eq!(lines(&[]), Vec::<String>::new());
+        let all = lines(&errors(100));
+        assert_eq!((all.len(), &*all[0], &*all[99]), (100, "a.toml:1: no", "a.toml:100: no"));
+        let some = lines(&errors(10_000));
+        assert_eq!((some.len(), &*some[99]), (101, "a.toml:100: no"));
+        assert_eq!(some[100], "and 9900 more such errors");
+    }
+}

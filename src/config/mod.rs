@@ -45,6 +45,7 @@ pub use discover::Source as DiscoverSource;
 pub use discover::Traits;
 pub use error::Error;
 pub use error::Place;
+pub use error::lines as error_lines;
 pub use file::AccessLog;
 pub use file::Admin;
 pub use file::Ca;

@@ -2,6 +2,7 @@
 
 use crate::cli::Exit;
 use crate::cli::Explain;
+use crate::config;
 use crate::config::Error;
 use crate::config::File;
 use crate::control::discover::desk::Discovery;
@@ -133,8 +134,8 @@ pub fn explain(
 /// # Errors
 /// Those of writing.
 pub fn complain(errors: &[Error], complaints: &mut dyn Write) -> io::Result<Exit> {
-    for error in errors {
-        writeln!(complaints, "{error}")?;
+    for line in config::error_lines(errors) {
+        writeln!(complaints, "{line}")?;
     }
     Ok(Exit::Config)
 }

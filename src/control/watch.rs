@@ -4,6 +4,7 @@ mod pace;
 mod told;
 mod why;
 
+use crate::config;
 use crate::config::Error;
 use crate::config::File;
 use crate::control::discover::desk::Change;
@@ -310,8 +311,7 @@ impl Watch {
         if let Err(errors) = &outcome {
             self.note_failure(errors);
         }
-        let answer: Reloaded =
-            outcome.map_err(|errors| errors.iter().map(ToString::to_string).collect());
+        let answer: Reloaded = outcome.map_err(|errors| config::error_lines(&errors));
         for waiting in self.waiting.drain(..) {
             // Who asked may have gone meanwhile.
             drop(waiting.send(answer.clone()));
@@ -384,11 +384,11 @@ impl Watch {
     fn note_failure(&self, errors: &[Error]) {
         let mut state = lock(&self.state);
         let number = state.snapshot.number;
-        for error in errors {
+        state.last_errors = config::error_lines(errors);
+        for error in &state.last_errors {
             tracing::error!(number, "{error}; the snapshot stays as it is");
         }
         state.is_last_reload_successful = false;
-        state.last_errors = errors.iter().map(ToString::to_string).collect();
         state.reload_failures += 1;
     }
 }

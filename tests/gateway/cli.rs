@@ -91,6 +91,16 @@ fn a_typo_is_found_and_what_was_meant_is_said() {
 }
 
 #[test]
+fn so_many_errors_are_said_and_no_more() {
+    let wrong: String = (0..1000).map(|_| "[[tenant]]\nnmae = \"t\"\n").collect();
+    let (code, said) = check(&(one("http://127.0.0.1:1", "") + &wrong));
+    assert_eq!(code, 78);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 101, "{said}");
+    assert!(lines[100].ends_with("more such errors"), "{}", lines[100]);
+}
+
+#[test]
 fn serve_refuses_a_wrong_config_in_the_same_words() {
     let wrong = one("http://127.0.0.1:1", "").replace("upstream = \"u\"", "upstream = \"uu\"");
     let mut gateway = Gateway::begin(&Setup::new(wrong));

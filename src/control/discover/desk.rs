@@ -135,7 +135,7 @@ impl Discovery {
     }
 
     fn say(&mut self, refused: Vec<Error>) {
-        let refused: Vec<String> = refused.iter().map(ToString::to_string).collect();
+        let refused = config::error_lines(&refused);
         for line in refused.iter().filter(|line| !self.refused.contains(line)) {
             tracing::error!("{line}; it is left out, or stays as it was");
         }

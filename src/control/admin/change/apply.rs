@@ -21,6 +21,7 @@ use super::edit::Edit;
 use super::found;
 use super::keep;
 use super::keep::Unkept;
+use crate::config;
 use crate::control::discover::overlay::Held;
 use crate::control::discover::reach::Reach;
 use crate::control::file::Source;
@@ -97,9 +98,8 @@ impl Scene {
         let not_yet = || Refused::new(StatusCode::SERVICE_UNAVAILABLE, "nothing is served yet");
         let remote = remote.ok_or_else(not_yet)?;
         let (state, name) = (remote.state(), remote.source().name());
-        let unread = |errors: Vec<crate::config::Error>| {
-            let errors = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-            Refused::new(StatusCode::CONFLICT, errors)
+        let unread = |errors: Vec<config::Error>| {
+            Refused::new(StatusCode::CONFLICT, config::error_lines(&errors).join("\n"))
         };
         let text = remote.source().text().map_err(unread)?;
         Ok(Self { remote, state, name, text })
