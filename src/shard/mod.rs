@@ -183,6 +183,7 @@ impl Shard {
             own.welcome(&publication.snapshot, |reason| self.note_retired(reason));
             let caps = &self.caps;
             own.world = Some(Rc::new_cyclic(|me| World::new(Weak::clone(me), publication, caps)));
+            own.sessions.sweep();
         });
         if phase != Phase::Serving {
             drain::close_idle(self);

@@ -28,6 +28,7 @@ use crate::units::SlotId;
 use crate::upstream::Link;
 use crate::upstream::pool::Pool;
 use crate::upstream::pool::Retired;
+use crate::upstream::sessions::Sessions;
 
 /// The door to a shard's own state.
 pub(super) struct State(RefCell<Own>);
@@ -38,6 +39,8 @@ pub(super) struct Own {
     pub(super) world: Option<Rc<World>>,
     /// Idle connections to endpoints.
     pub(super) pool: Pool<Link>,
+    /// How TLS is spoken to endpoints.
+    pub(super) sessions: Sessions,
     /// Whose turn it is at each upstream, by the slot of its first endpoint: that is its own, and stays so from world to world.
     turns: Vec<Turn>,
     /// Client connections, by place.
@@ -99,6 +102,7 @@ impl State {
         Self(RefCell::new(Own {
             world: None,
             pool: Pool::default(),
+            sessions: Sessions::default(),
             turns: Vec::new(),
             connections: Vec::new(),
             free: Vec::new(),

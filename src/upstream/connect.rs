@@ -1,4 +1,4 @@
-//! Opens a connection to an endpoint: its addresses in turn, each with what is left of the deadline.
+//! Opens a connection to an endpoint: its addresses in turn, each with its share of what is left of the deadline.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,10 +15,10 @@ use crate::ring::stream::Stream;
 use crate::units::Moment;
 
 /// How TLS is spoken to an endpoint.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Tls<'t> {
     /// Roots, versions, session tickets.
-    pub config: &'t Arc<ClientConfig>,
+    pub config: Arc<ClientConfig>,
     /// The name that is asked for (SNI) and that the certificate must carry.
     pub server_name: &'t ServerName<'static>,
 }
@@ -36,7 +36,8 @@ pub enum Failure {
     Tls(rustls::Error),
 }
 
-/// Opens a connection to the first of `addresses` that takes one.
+/// Opens a connection to the first of `addresses` that takes one. One that is silent may use up its share of the time that
+/// is left, so that the others are asked as well.
 ///
 /// # Errors
 /// What the last address failed with.
@@ -47,8 +48,9 @@ pub async fn open(
     deadline: Moment,
 ) -> Result<Link, Failure> {
     let mut failure = Failure::NoAddress;
-    for &address in addresses {
-        match Stream::connect(address, dial, deadline).await {
+    for (asked, &address) in addresses.iter().enumerate() {
+        let until = share(clock::now(), deadline, addresses.len() - asked);
+        match Stream::connect(address, dial, until).await {
             Ok(stream) => return secure(stream, tls, deadline).await,
             Err(error) if error.kind() == io::ErrorKind::TimedOut => failure = Failure::TimedOut,
             Err(error) => failure = Failure::Refused(error),
@@ -58,6 +60,12 @@ pub async fn open(
         }
     }
     Err(failure)
+}
+
+/// By when the next of so many must have answered that share the time until the deadline.
+fn share(now: Moment, deadline: Moment, left: usize) -> Moment {
+    let left = u32::try_from(left).unwrap_or(u32::MAX).max(1);
+    now.after(deadline.since(now) / left)
 }
 
 async fn secure(
@@ -74,4 +82,47 @@ async fn secure(
         }
     };
     Ok(Link { stream, tls: session, opened: clock::now(), is_reused: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ring::Options;
+    use crate::ring::Ring;
+    use crate::ring::listen::Listener;
+
+    /// A listener that has as many connections waiting as it takes: who comes now hears nothing.
+    fn silent() -> (Listener, Vec<TcpStream>) {
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), false, 1).unwrap();
+        let address = listener.address().unwrap();
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok();
+        let waiting = std::iter::from_fn(connect).collect();
+        (listener, waiting)
+    }
+
+    #[test]
+    fn an_address_that_is_silent_leaves_time_for_the_next() {
+        Ring::build(&Options::default()).unwrap().run(async {
+            let (silent, _waiting) = silent();
+            let live = TcpListener::bind("127.0.0.1:0").unwrap();
+            let addresses = [silent.address().unwrap(), live.local_addr().unwrap()];
+            let deadline = || clock::now().after(Duration::from_secs(1));
+            assert!(open(&addresses, None, Dial::default(), deadline()).await.is_ok());
+            let failed = open(&addresses[..1], None, Dial::default(), deadline()).await;
+            assert!(matches!(failed, Err(Failure::TimedOut)));
+        });
+    }
+
+    #[test]
+    fn addresses_share_the_time_and_the_last_has_all_that_is_left() {
+        let at = |ms| Moment::default().after(Duration::from_millis(ms));
+        assert_eq!(share(at(0), at(900), 3), at(300));
+        assert_eq!(share(at(10), at(900), 2), at(455));
+        assert_eq!(share(at(455), at(900), 1), at(900));
+        assert_eq!(share(at(901), at(900), 1), at(901), "it is over");
+    }
 }

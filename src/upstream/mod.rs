@@ -10,6 +10,7 @@ use crate::units::Moment;
 
 pub mod connect;
 pub mod pool;
+pub mod sessions;
 pub mod tls;
 
 /// A connection to an endpoint. It moves plain bytes; what TLS does to them stays inside.

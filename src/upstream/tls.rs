@@ -42,7 +42,7 @@ pub(super) async fn handshake(
     tls: &Tls<'_>,
     deadline: Moment,
 ) -> Result<Session, Failure> {
-    let mut session = ClientConnection::new(Arc::clone(tls.config), tls.server_name.clone())
+    let mut session = ClientConnection::new(Arc::clone(&tls.config), tls.server_name.clone())
         .map_err(Failure::Tls)?;
     session.set_buffer_limit(Some(UNSENT_BYTES_MAX));
     let mut session =

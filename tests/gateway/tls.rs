@@ -94,6 +94,21 @@ fn large_bodies_both_ways() {
     assert_eq!(front.handshakes(), 1);
 }
 
+/// Each shard remembers sessions for itself.
+#[test]
+fn a_new_connection_goes_on_with_the_session_of_an_earlier_one() {
+    const CLOSES: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+    let upstream = Answering::with(|_| CLOSES.into());
+    let authority = Authority::new();
+    let front = Front::start(&authority, "localhost", upstream.address, Ending::Announced);
+    let gateway = Roots::of(&authority).gateway(front.address, "");
+    for _ in 0..20 {
+        assert_eq!(gateway.ask(chat("m", "")).status(), 200);
+    }
+    assert_eq!(front.handshakes(), 20);
+    assert!(front.resumed() >= 18, "{} of 20, on at most two shards", front.resumed());
+}
+
 fn is_refused(certificate_name: &str, is_known: bool) {
     let upstream = Upstream::start();
     let (authority, other) = (Authority::new(), Authority::new());

@@ -78,8 +78,10 @@ pub(in crate::shard) async fn open<'s>(
     deadline: Moment,
 ) -> Result<InUse<'s>, Fault> {
     let place = Place::open(shard, endpoint.slot, upstream);
-    let tls = endpoint.tls.as_ref();
-    let tls = tls.map(|tls| Tls { config: &tls.config, server_name: &tls.server_name });
+    let tls = endpoint.tls.as_ref().map(|tls| Tls {
+        config: shard.state.with(|own| own.sessions.own(&tls.config)),
+        server_name: &tls.server_name,
+    });
     let dial = Dial { receive_bytes: shard.socket_bytes, ..Dial::default() };
     let addresses: &[SocketAddr] = &endpoint.addresses;
     match connect::open(addresses, tls.as_ref(), dial, deadline).await {

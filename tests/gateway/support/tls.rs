@@ -21,6 +21,7 @@ use rcgen::CertificateParams;
 use rcgen::IsCa;
 use rcgen::Issuer;
 use rcgen::KeyPair;
+use rustls::HandshakeKind;
 use rustls::ServerConfig;
 use rustls::ServerConnection;
 use rustls::pki_types::PrivateKeyDer;
@@ -77,6 +78,7 @@ pub(crate) struct Front {
     pub(crate) address: SocketAddr,
     names: Arc<Mutex<Vec<Option<String>>>>,
     handshakes: Arc<AtomicUsize>,
+    resumed: Arc<AtomicUsize>,
 }
 
 impl Front {
@@ -92,12 +94,13 @@ impl Front {
         let address = listener.local_addr().expect("an address");
         let names = Arc::new(Mutex::new(Vec::new()));
         let handshakes = Arc::new(AtomicUsize::new(0));
+        let resumed = Arc::new(AtomicUsize::new(0));
         let (asked, done) = (Arc::clone(&names), Arc::clone(&handshakes));
+        let went_on = Arc::clone(&resumed);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (config, asked, done) =
-                    (Arc::clone(&config), Arc::clone(&asked), Arc::clone(&done));
-                // A client that refuses the certificate ends it at once; the test sees that at the gateway.
+                let (config, asked) = (Arc::clone(&config), Arc::clone(&asked));
+                let (done, went_on) = (Arc::clone(&done), Arc::clone(&went_on));
                 thread::spawn(move || {
                     // A client that refuses the certificate ends it at once; the test sees that at the gateway.
                     let tls = shake(&config, &stream)?;
@@ -105,12 +108,14 @@ impl Front {
                         .lock()
                         .expect("only appended to")
                         .push(tls.server_name().map(str::to_owned));
+                    let is_resumed = tls.handshake_kind() == Some(HandshakeKind::Resumed);
+                    went_on.fetch_add(usize::from(is_resumed), Ordering::SeqCst);
                     done.fetch_add(1, Ordering::SeqCst);
                     pass(tls, &stream, plain, ending)
                 });
             }
         });
-        Self { address, names, handshakes }
+        Self { address, names, handshakes, resumed }
     }
 
     /// The names that clients asked for, by connection.
@@ -121,6 +126,11 @@ impl Front {
     /// How many connections there were.
     pub(crate) fn handshakes(&self) -> usize {
         self.handshakes.load(Ordering::SeqCst)
+    }
+
+    /// How many of them went on with an earlier session.
+    pub(crate) fn resumed(&self) -> usize {
+        self.resumed.load(Ordering::SeqCst)
     }
 }
 
