@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use tokio::sync::Notify;
 
 use crate::config::LogPath;
+use crate::control::admin::Tally;
 use crate::control::endpoints;
 use crate::control::health::Checked;
 use crate::control::log::access::Counts;
@@ -63,6 +64,7 @@ pub(crate) struct State {
     /// The task that reads it has ended.
     is_unwatched: bool,
     access_log: Counts,
+    pub(crate) tally: Tally,
     started_unix_ms: u64,
 }
 
@@ -99,6 +101,7 @@ impl State {
             reloads: None,
             is_unwatched: false,
             access_log: Counts::default(),
+            tally: Tally::default(),
             started_unix_ms: unix_ms(),
         }
     }
@@ -329,6 +332,7 @@ impl State {
             is_last_reload_successful: reloads.is_some_and(|it| it.is_last_reload_successful),
             reloads: reloads.map_or(0, |reloads| reloads.reloads),
             reloads_failed: reloads.map_or(0, |reloads| reloads.reload_failures),
+            admin: self.tally.numbers,
             published_unix_ms: last
                 .map_or(0, |last| u64::try_from(last.unix_ms).unwrap_or(u64::MAX)),
             access_log_lines: self.access_log.lines,

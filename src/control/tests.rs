@@ -48,7 +48,7 @@ impl Shard {
             if let Some(publication) = self.inlet.adopt() {
                 self.page.add(ShardCounter::Turns, 1);
                 self.page.set(ShardCounter::AdoptedSnapshot, publication.snapshot.number);
-                if publication.phase == Phase::Draining {
+                if publication.phase != Phase::Serving {
                     self.page.set(ShardCounter::Draining, 1);
                     return;
                 }

@@ -103,6 +103,15 @@ fn shows(fields: &HeaderMap, token: &AdminToken) -> bool {
 }
 
 impl Stranger {
+    /// Why, in a word for the log.
+    pub(super) const fn why(self) -> &'static str {
+        match self {
+            Self::Unguarded => "no token is configured",
+            Self::Unknown => "no token, or a wrong one",
+            Self::FromAPage => "a page of elsewhere asks",
+        }
+    }
+
     pub(super) fn answer(self) -> Answer {
         match self {
             Self::Unguarded => text(StatusCode::FORBIDDEN, NO_TOKEN.to_owned()),

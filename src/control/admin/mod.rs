@@ -4,6 +4,7 @@ mod auth;
 mod change;
 mod explain;
 mod show;
+mod tally;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use tokio::sync::Semaphore;
 use tokio::time;
 
 use crate::control::admin::auth::Ends;
+pub(crate) use crate::control::admin::tally::Tally;
 use crate::control::endpoints;
 use crate::control::metrics;
 use crate::control::state::Shared;
@@ -104,10 +106,19 @@ async fn answer(request: Request<Incoming>, ends: Ends, shared: &Shared) -> Answ
     let token = shared.lock().admin_token();
     let caller = match auth::check(&request, ends, token.as_ref()) {
         Ok(caller) => caller,
-        Err(stranger) => return stranger.answer(),
+        Err(stranger) => {
+            let from = ends.from.ip();
+            shared.lock().tally.denied(stranger, from, path, time::Instant::now());
+            return stranger.answer();
+        }
     };
     if change::is_at(path) {
-        return change::answer(request, shared, caller.to_string()).await;
+        let is_change = !matches!(*request.method(), Method::GET | Method::HEAD);
+        let answer = change::answer(request, shared, caller.to_string()).await;
+        if is_change {
+            shared.lock().tally.answered(answer.status().is_success());
+        }
+        return answer;
     }
     let is_known = PAGES.iter().any(|(page, _)| page.split('?').next() == Some(path));
     if !is_known {

@@ -121,6 +121,7 @@ pub(super) enum Process {
     KeysBytes,
     LastReloadSuccessful,
     Reloads,
+    AdminRequests,
     PublishedAt,
     AccessLogLines,
     AccessLogDropped,

@@ -89,6 +89,8 @@ pub struct ControlNumbers {
     pub reloads: u64,
     /// Readings that did not: the snapshot before was kept.
     pub reloads_failed: u64,
+    /// Requests for changes, and of strangers, on the admin listener.
+    pub admin: AdminNumbers,
     /// When the latest snapshot was published, in milliseconds since 1970.
     pub published_unix_ms: u64,
     /// Lines written to the access log.
@@ -103,6 +105,17 @@ pub struct ControlNumbers {
     pub resident_bytes: u64,
     /// Processor time used so far, in milliseconds.
     pub cpu_ms: u64,
+}
+
+/// What became of requests on the admin listener that want more than to look around.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AdminNumbers {
+    /// Something was changed.
+    pub changed: u64,
+    /// A change was asked for that was not made.
+    pub refused: u64,
+    /// Somebody was not let in.
+    pub denied: u64,
 }
 
 /// What is known of a key set that is fetched.
@@ -290,6 +303,13 @@ impl View<'_> {
             Process::Reloads => {
                 for (result, count) in [("ok", numbers.reloads), ("failed", numbers.reloads_failed)]
                 {
+                    text::sample(out, name, &Labels::new().with("result", result), count);
+                }
+            }
+            Process::AdminRequests => {
+                let AdminNumbers { changed, refused, denied } = numbers.admin;
+                let results = [("changed", changed), ("refused", refused), ("denied", denied)];
+                for (result, count) in results {
                     text::sample(out, name, &Labels::new().with("result", result), count);
                 }
             }

@@ -410,6 +410,11 @@ pub const REFERENCE: &[Metric] = &[
         Samples::Process(Process::Reloads),
         "Readings of the config, by result.",
     ),
+    counter(
+        "ringway_admin_requests_total",
+        Samples::Process(Process::AdminRequests),
+        "Requests on the admin listener for a change, by result, and those that were not let in (`denied`).",
+    ),
     gauge(
         "ringway_draining_shards",
         Samples::Sum(ShardCounter::Draining),

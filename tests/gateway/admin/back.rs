@@ -106,6 +106,12 @@ fn changes_need_the_token_where_there_is_one() {
     let right = "authorization: Bearer open-sesame-0123456789\r\n";
     let answer = asked(&gateway, "DELETE", "/admin/models/nobody", right);
     assert_eq!(answer.status(), 404, "{}", answer.text());
+    gateway.await_log("refused by the admin API");
+    for expected in ["with the admin token", "DELETE /admin/models/nobody", "404"] {
+        assert!(gateway.log().contains(expected), "{expected}: {}", gateway.log());
+    }
+    let counted = |result| gateway.metric("ringway_admin_requests_total", &[("result", result)]);
+    assert_eq!(["changed", "refused", "denied"].map(counted), [0, 1, 2]);
     for page in ["/admin/snapshot", "/admin/history", "/metrics"] {
         assert!(!gateway.page(page).text().contains("open-sesame"), "{page}");
     }

@@ -388,6 +388,9 @@ fn where_there_is_a_token_it_is_needed_and_never_seen() {
     let (path, body) =
         ("/admin/upstreams/u/endpoints", json!({"url": upstream.url(), "weight": 2}));
     assert_eq!(asked(&gateway, "PATCH", path, &body).status(), 401);
+    gateway.await_log("denied by the admin API");
+    let counted = |result| gateway.metric("ringway_admin_requests_total", &[("result", result)]);
+    assert_eq!(["changed", "refused", "denied"].map(counted), [0, 0, 1]);
     let token = "authorization: Bearer a-token-of-the-lab\r\n";
     let answer = sent(&gateway, &with_body("PATCH", path, token, &body.to_string()));
     assert_eq!(answer.status(), 200, "{}", answer.text());

@@ -27,6 +27,7 @@ use crate::admission::key::Minted;
 use crate::admission::key::mint;
 use crate::control::admin;
 use crate::control::admin::Answer;
+use crate::control::admin::tally::shown;
 use crate::control::endpoints;
 use crate::control::state::Shared;
 use crate::snapshot::outline;
@@ -75,6 +76,14 @@ impl Refused {
         Self { status, errors: why.as_ref().lines().map(str::to_owned).collect() }
     }
 
+    /// The answer to somebody who wanted a change: a line of the log as well, as there is for what was changed.
+    fn audited(&self, who: &str, what: &str) -> Answer {
+        let what = shown(what);
+        let (status, why) = (self.status.as_u16(), self.errors.first().map(String::as_str));
+        tracing::info!(who, what, status, why, "refused by the admin API");
+        self.answer()
+    }
+
     fn answer(&self) -> Answer {
         admin::json(self.status, &json!({ "errors": self.errors }))
     }
@@ -97,12 +106,12 @@ pub(super) async fn answer(request: Request<Incoming>, shared: &Shared, who: Str
     if !place.allows(request.method()) {
         return only(place.methods());
     }
-    let answered = if matches!(*request.method(), Method::GET | Method::HEAD) {
-        show(&place, shared)
-    } else {
-        change(place, request, shared, who).await
-    };
-    answered.unwrap_or_else(|refused| refused.answer())
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return show(&place, shared).unwrap_or_else(|refused| refused.answer());
+    }
+    let what = format!("{} {path}", request.method());
+    let changed = change(place, request, shared, who.clone()).await;
+    changed.unwrap_or_else(|refused| refused.audited(&who, &what))
 }
 
 fn only(methods: &'static str) -> Answer {

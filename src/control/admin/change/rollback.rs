@@ -23,15 +23,19 @@ pub(super) async fn answer(request: Request<Incoming>, shared: &Shared, who: Str
     if request.method() != Method::POST {
         return super::only("POST");
     }
-    match number(request.uri().query().unwrap_or_default()) {
-        Err(refused) => refused.answer(),
+    let query = request.uri().query().unwrap_or_default();
+    let done = match number(query) {
+        Err(refused) => Err(refused),
         Ok(to) => {
             let fields = request.headers().clone();
             // It goes on to its end if the client leaves: half of it is none.
-            let rolling = tokio::spawn(roll_back(shared.clone(), to, who, fields));
-            let done = rolling.await.map_err(super::stopping).flatten();
-            done.map_or_else(|refused| refused.answer(), |done| super::changed(&done, None))
+            let rolling = tokio::spawn(roll_back(shared.clone(), to, who.clone(), fields));
+            rolling.await.map_err(super::stopping).flatten()
         }
+    };
+    match done {
+        Ok(done) => super::changed(&done, None),
+        Err(refused) => refused.audited(&who, &format!("POST {PATH}?{query}")),
     }
 }
 
