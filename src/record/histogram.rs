@@ -12,10 +12,12 @@ closed! {
         /// From the receipt of the request to the last byte of the response.
         Duration => "duration",
         /// What the gateway itself added: from the request completely received to its first byte sent upstream, and from
-        /// the response's first byte received to its first byte sent down.
+        /// the response's first byte received to its first byte sent down; without what it waited for its turn.
         Overhead => "overhead",
         /// From the start of a connection to an endpoint until it was usable, TLS included; reused ones do not count.
         Connect => "connect",
+        /// What a request waited for its turn, at a full limit and at full endpoints; those that did not wait do not count.
+        Queue => "queue",
         /// Tokens that a request has brought.
         InputTokens => "input_tokens",
         /// Tokens of its answer.
@@ -87,6 +89,20 @@ const CONNECT: [u64; 10] = [
     5_000 * MILLI,
 ];
 
+/// From what one look at a full limit takes to what nobody waits for: 5 ms to 60 s.
+const QUEUE: [u64; 10] = [
+    5 * MILLI,
+    10 * MILLI,
+    50 * MILLI,
+    100 * MILLI,
+    500 * MILLI,
+    1_000 * MILLI,
+    2_500 * MILLI,
+    5_000 * MILLI,
+    15_000 * MILLI,
+    60_000 * MILLI,
+];
+
 /// OpenTelemetry's advice for `gen_ai.client.token.usage`: powers of four.
 const TOKENS: [u64; 14] = {
     let mut bounds = [1; 14];
@@ -107,6 +123,7 @@ impl Histogram {
             Self::Duration => &DURATION,
             Self::Overhead => &OVERHEAD,
             Self::Connect => &CONNECT,
+            Self::Queue => &QUEUE,
             Self::InputTokens | Self::OutputTokens => &TOKENS,
         }
     }

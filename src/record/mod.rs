@@ -145,6 +145,9 @@ pub struct Record {
     pub duration: Duration,
     /// What the gateway added, see [`Histogram::Overhead`].
     pub overhead: Duration,
+    /// How long it waited for its turn, at a full limit and at full endpoints, in microseconds, an hour at most; 0 if it
+    /// had not to wait.
+    pub queued_us: u32,
     /// How long its connection took, if it was opened for it.
     pub upstream_connect: Option<Duration>,
 }
@@ -235,6 +238,9 @@ pub fn apply(record: &Record, row: &impl Row) {
     }
     if let Some(time) = record.upstream_connect {
         note(Histogram::Connect, time, row);
+    }
+    if record.queued_us > 0 {
+        note(Histogram::Queue, Duration::from_micros(record.queued_us.into()), row);
     }
     if let Some(why) = record.chosen {
         row.add(why.into(), 1);

@@ -113,6 +113,7 @@ fn every_time_goes_to_its_histogram() {
         (Histogram::Duration, Record { duration: time, ..plain() }, 2),
         (Histogram::Overhead, Record { overhead: time, ..plain() }, 10),
         (Histogram::Connect, Record { upstream_connect: Some(time), ..plain() }, 5),
+        (Histogram::Queue, Record { queued_us: 30_000, ..plain() }, 2),
     ] {
         let expected =
             [(at(LaneCell::bucket(histogram, bucket)), 1), (at(LaneCell::sum(histogram)), nanos)];

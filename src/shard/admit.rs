@@ -169,8 +169,11 @@ pub(super) async fn admit<'w>(
         match asking.when_full(grant, plan, &full) {
             WhenFull::Queue { waiting_max, wait } => {
                 let bounds = waiting::Bounds { waiting_max, wait };
+                let began = clock::now();
                 let waiting = waiting::for_turn(asking, grant, plan, client, full, bounds);
-                return Box::pin(waiting).await;
+                let let_in = Box::pin(waiting).await;
+                grant.waited = clock::now().since(began);
+                return let_in;
             }
             WhenFull::Degrade => {
                 let policy = asking.world.snapshot.admission.model(plan.model);

@@ -29,8 +29,8 @@ pub(super) struct Entry<'s> {
     record: Record,
     began: Moment,
     arrived: Moment,
-    /// From the start of its first attempt to that of the one that answers, or failed last, in microseconds: in an hour it is
-    /// full. An open stream pays for every byte here.
+    /// What it has waited for its turn, and from the start of its first attempt to that of the one that answers, or failed last,
+    /// in microseconds: in an hour it is full. An open stream pays for every byte here.
     lost_us: u32,
     is_stream_counted: bool,
     is_closed: bool,
@@ -164,6 +164,12 @@ impl<'s> Entry<'s> {
         Fate::Cut
     }
 
+    /// It has waited so long for its turn.
+    pub(super) fn waited(&mut self, time: Duration) {
+        let time = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        self.record.queued_us = self.record.queued_us.saturating_add(time);
+    }
+
     /// It may enter, and it is known where it goes.
     pub(super) fn admitted(&mut self, snapshot: &Snapshot, plan: &Plan<'_>) {
         self.record.lane = Some(snapshot.model(plan.model).lane);
@@ -190,7 +196,8 @@ impl<'s> Entry<'s> {
     /// An attempt begins, alone.
     pub(super) fn begins(&mut self, slot: SlotId, now: Moment) {
         if self.record.attempts == 0 {
-            self.record.overhead = now.since(self.arrived);
+            let queued = Duration::from_micros(self.record.queued_us.into());
+            self.record.overhead = now.since(self.arrived).saturating_sub(queued);
         }
         self.attempted(slot);
         self.goes_on(slot, now);
@@ -257,7 +264,8 @@ impl<'s> Entry<'s> {
         self.close(outcome.err(), status);
     }
 
-    /// What the gateway has added until the request had gone up: attempts that failed, and the waits between them, are not its.
+    /// What the gateway has added until the request had gone up: waiting for a turn, attempts that failed, and the waits between them
+    /// are not its.
     fn up(&self, sent: Moment) -> Duration {
         let connect = self.record.upstream_connect.unwrap_or_default();
         let lost = Duration::from_micros(self.lost_us.into());

@@ -1,6 +1,7 @@
 //! What a request was let in with: its caller, and what is reserved for it in the node's limits.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use crate::admission::Caller;
 use crate::admission::fields::Standings;
@@ -18,6 +19,8 @@ pub(super) struct Grant<'s> {
     shard: &'s Shard,
     /// Who asks.
     pub(super) caller: Caller,
+    /// How long it has waited for its turn at a limit.
+    pub(super) waited: Duration,
     held: Vec<Held>,
     /// Tokens that were used, once that is known.
     used: Cell<u32>,
@@ -47,7 +50,7 @@ impl<'s> Grant<'s> {
     /// What this caller was let in with: nothing is reserved yet.
     pub(super) fn new(shard: &'s Shard, caller: Caller) -> Self {
         let (used, end) = (Cell::new(0), Cell::new((0, None)));
-        Self { shard, caller, held: Vec::new(), used, end }
+        Self { shard, caller, waited: Duration::ZERO, held: Vec::new(), used, end }
     }
 
     /// Takes one request, one place and so many tokens of each of these limits of which nothing is held yet; of all, or of

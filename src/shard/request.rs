@@ -96,7 +96,9 @@ fn pass<'a, 'w>(
 
         // Route: which model, and what is asked of whom. Admit: may the caller have it, and is as much left of its limits?
         let asking = Asking { shard, world, request: &request, address: look.client };
-        let mut plan = route(asking, goal, grant, client).await?;
+        let plan = route(asking, goal, grant, client).await;
+        entry.waited(grant.waited);
+        let mut plan = plan?;
         entry.admitted(&world.snapshot, &plan);
         shadow::cast(shard, world, &plan, &grant.caller, &request, entry);
 

@@ -69,6 +69,8 @@ struct Line<'a> {
     duration_ms: f64,
     overhead_us: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    queued_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     upstream_connect_ms: Option<f64>,
 }
 
@@ -113,6 +115,7 @@ pub(super) fn write(record: &Record, names: &Names, world: Option<&Snapshot>, ou
         time_to_first_token_ms: record.ttft.map(millis),
         duration_ms: millis(record.duration),
         overhead_us: micros(record.overhead),
+        queued_ms: (record.queued_us > 0).then(|| f64::from(record.queued_us) / 1e3),
         upstream_connect_ms: record.upstream_connect.map(millis),
     };
     serde_json::to_writer(&mut *out, &line).expect("a line has no maps and a Vec takes everything");

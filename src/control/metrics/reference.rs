@@ -43,6 +43,11 @@ pub const REFERENCE: &[Metric] = &[
         Histogram::Connect,
         "Time to open a connection to an endpoint, TLS included.",
     ),
+    times(
+        "ringway_queue_wait_seconds",
+        Histogram::Queue,
+        "Time that requests waited for their turn at a full limit or at full endpoints; those that did not wait do not count.",
+    ),
     counter(
         "ringway_faults_total",
         Samples::Faults,

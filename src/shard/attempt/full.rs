@@ -16,6 +16,7 @@ use crate::shard::attempt::pick;
 use crate::shard::attempt::pick::Unpicked;
 use crate::shard::attempt::pick::Wish;
 use crate::shard::attempt::seat::Seat;
+use crate::shard::entry::Entry;
 use crate::shard::waiting;
 use crate::shard::waiting::Entering;
 use crate::shard::waiting::Place;
@@ -24,6 +25,18 @@ use crate::snapshot::Endpoint;
 
 /// Waits until one of the endpoints has a place, and takes it.
 pub(super) async fn for_place<'w>(
+    attempts: &mut Attempts<'w>,
+    caller: &Caller,
+    (client, response): (&mut Client, &mut Response),
+    entry: &mut Entry<'_>,
+) -> Result<(&'w Endpoint, Seat<'w>), Fault> {
+    let began = clock::now();
+    let seated = seated(attempts, caller, client, response).await;
+    entry.waited(clock::now().since(began));
+    seated
+}
+
+async fn seated<'w>(
     attempts: &mut Attempts<'w>,
     caller: &Caller,
     client: &mut Client,

@@ -56,7 +56,8 @@ pub(in crate::shard) fn run<'a>(
             Err(Unpicked::Down) => return Err(Fault::NoEndpoint),
             // Boxed: that they are full is rare, and an open stream must not pay for the room the wait takes.
             Err(Unpicked::Full) => {
-                Box::pin(full::for_place(attempts, way.caller, client, response)).await?
+                let met = (&mut *client, &mut *response);
+                Box::pin(full::for_place(attempts, way.caller, met, entry)).await?
             }
         };
         attempts.count = attempts.count.saturating_add(1);

@@ -181,6 +181,8 @@ fn who_waits_gets_its_turn() {
     up.send(ok("{\"n\":2}"));
     assert_eq!(two.message().text(), "{\"n\":2}");
     gateway.await_metric("ringway_queue_waiting", &[], 0);
+    // Of those three only one has waited.
+    gateway.await_metric("ringway_queue_wait_seconds_count", &[("model", "m")], 1);
 }
 
 #[test]
