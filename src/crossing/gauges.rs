@@ -2,16 +2,15 @@
 //!
 //! Invariant: only the shard that owns a page writes to it. Adding is a relaxed load and a relaxed store, which is exact
 //! with one writer and costs what an ordinary variable costs.
-#![expect(
-    unsafe_code,
-    reason = "the lanes' part is allocated as zeroed memory, page by page on first use"
-)]
+#![expect(unsafe_code, reason = "the lanes' part is zeroed memory, page by page on first use")]
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use crate::crossing::lines::Lines;
+use crate::crossing::lines::Zeroable;
 use crate::record::Record;
 use crate::record::counters::LANE_CELLS;
 use crate::record::counters::LANES_MAX;
@@ -31,6 +30,9 @@ struct Cells<const N: usize>([AtomicU64; N]);
 /// Cells that share no cache line with anything else. 128 bytes, because processors fetch lines in pairs.
 #[repr(align(128))]
 struct Apart<T>(T);
+
+// SAFETY: it is an array of atomic integers.
+unsafe impl<const N: usize> Zeroable for Cells<N> {}
 
 impl<const N: usize> Cells<N> {
     fn add(&self, cell: usize, n: u64) {
@@ -53,9 +55,8 @@ pub type SharedPage = Arc<Page>;
 pub struct Page {
     shard: Box<Apart<Cells<SHARD_CELLS>>>,
     /// Row 0 is the row without a lane, row n + 1 that of lane n. About 1 MB of address space, of which only the rows
-    /// of lanes in use become memory. A block of this size is mapped by itself, so no other shard's page shares a line
-    /// with it; asking for more alignment would make the allocator write the zeroes itself.
-    lanes: Box<[Cells<LANE_CELLS>]>,
+    /// of lanes in use become memory. It is mapped by itself, so no other shard's page shares a line with it.
+    lanes: Lines<Cells<LANE_CELLS>>,
 }
 
 impl Page {
@@ -63,10 +64,7 @@ impl Page {
     #[must_use]
     pub fn new() -> Arc<Self> {
         let shard = Box::new(Apart(Cells(std::array::from_fn(|_| AtomicU64::new(0)))));
-        // SAFETY: `Cells` is an array of `AtomicU64`, and a zeroed `AtomicU64` is a valid one (it has the
-        // representation of a `u64`).
-        let lanes = unsafe { Box::new_zeroed_slice(LANES_MAX + 1).assume_init() };
-        Arc::new(Self { shard, lanes })
+        Arc::new(Self { shard, lanes: Lines::new(LANES_MAX + 1) })
     }
 
     /// Adds to one of the shard's own cells. Only the page's shard may call this.
@@ -122,7 +120,7 @@ impl Page {
 
     fn row(&self, lane: Option<LaneId>) -> &Cells<LANE_CELLS> {
         let place = lane.map_or(NO_LANE, |lane| lane.index() + 1);
-        self.lanes.get(place).unwrap_or(&self.lanes[NO_LANE])
+        self.lanes.at(if place <= LANES_MAX { place } else { NO_LANE })
     }
 }
 
@@ -197,23 +195,5 @@ mod tests {
         }
         counting.join().expect("the writer ends");
         assert_eq!(seen, 100_000);
-    }
-
-    #[test]
-    fn pages_of_lanes_that_nobody_uses_take_no_memory() {
-        let before = resident_bytes();
-        let pages: Vec<_> = (0..32).map(|_| Page::new()).collect();
-        for page in &pages {
-            page.add_lane(Some(LaneId(3)), LaneCounter::Events, 1);
-        }
-        // 32 pages are over 32 MB of address space; other tests run beside this one, hence the wide margin.
-        let grown = resident_bytes().saturating_sub(before);
-        assert!(grown < 16 << 20, "{grown} bytes became resident");
-    }
-
-    fn resident_bytes() -> usize {
-        let text = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-        let pages: usize = text.split(' ').nth(1).expect("second").parse().expect("a number");
-        pages * 4096
     }
 }

@@ -1,7 +1,6 @@
 //! The health page: how every endpoint is, one truth for the node.
 
 mod latency;
-mod lines;
 mod shared;
 mod state;
 mod stripe;
@@ -13,10 +12,10 @@ use std::time::Duration;
 
 use crate::balance::breaker;
 use crate::balance::verdict::Verdict;
-use crate::crossing::health::lines::Lines;
 use crate::crossing::health::shared::Noted;
 use crate::crossing::health::shared::Shared;
 use crate::crossing::health::stripe::Stripe;
+use crate::crossing::lines::Lines;
 use crate::snapshot::SLOTS_MAX;
 use crate::units::Moment;
 use crate::units::ShardId;

@@ -12,7 +12,7 @@ use crate::sys::memory::Zeroed;
 ///
 /// # Safety
 /// It consists of atomic integers, and of nothing else but padding.
-pub(super) unsafe trait Cells: Sync {}
+pub(super) unsafe trait Zeroable: Sync {}
 
 /// A fixed number of `T`, each aligned as `T` wants it.
 pub(super) struct Lines<T> {
@@ -21,7 +21,7 @@ pub(super) struct Lines<T> {
     of: PhantomData<T>,
 }
 
-impl<T: Cells> Lines<T> {
+impl<T: Zeroable> Lines<T> {
     /// `count` times zero.
     pub(super) fn new(count: usize) -> Self {
         const { assert!(align_of::<T>() <= 4096, "a mapping begins a page") };
@@ -35,7 +35,7 @@ impl<T: Cells> Lines<T> {
     pub(super) fn at(&self, index: usize) -> &T {
         assert!(index < self.count, "numbers are given out up to the bound");
         // SAFETY: `count` of `T` fit into the mapping, which begins a page and so is aligned for them. Its bytes were zero,
-        // which is a valid `T` (see `Cells`), are reached as `T` only, and live as long as `self`.
+        // which is a valid `T` (see [`Zeroable`]), are reached as `T` only, and live as long as `self`.
         unsafe { self.memory.start().cast::<T>().add(index).as_ref() }
     }
 }

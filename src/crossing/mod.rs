@@ -2,6 +2,7 @@
 //! signatures were let in, and how endpoints are. All bounded, none ever waited for.
 
 mod lease;
+mod lines;
 mod word;
 pub mod health;
 pub mod nonces;

@@ -10,10 +10,10 @@ use crate::balance::breaker::Rule;
 use crate::balance::breaker::State;
 use crate::balance::verdict::Verdict;
 use crate::crossing::health::latency::Live;
-use crate::crossing::health::lines::Cells;
 use crate::crossing::health::state::Check;
 use crate::crossing::health::state::SlotState;
 use crate::crossing::health::state::Trouble;
+use crate::crossing::lines::Zeroable;
 use crate::crossing::word::Word;
 use crate::units::Moment;
 
@@ -51,7 +51,7 @@ struct Second<W> {
 }
 
 // SAFETY: it is atomic integers, and padding behind those of each line.
-unsafe impl Cells for Shared<AtomicU64> {}
+unsafe impl Zeroable for Shared<AtomicU64> {}
 
 /// It has appeared, and nobody has asked it. Zero, as memory begins, is one that was there from the start.
 const UNASKED: u64 = 1;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::balance::verdict::Verdict;
 use crate::crossing::health::latency::BUCKETS;
 use crate::crossing::health::latency::bucket;
-use crate::crossing::health::lines::Cells;
+use crate::crossing::lines::Zeroable;
 use crate::units::Moment;
 
 /// Parts of the window over which failures are counted.
@@ -43,7 +43,7 @@ pub(super) struct Stripe {
 }
 
 // SAFETY: it is atomic integers, and padding at the end.
-unsafe impl Cells for Stripe {}
+unsafe impl Zeroable for Stripe {}
 
 const _: () = assert!(size_of::<Stripe>() == 512 && std::mem::offset_of!(Stripe, parts) == 48);
 

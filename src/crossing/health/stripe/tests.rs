@@ -1,7 +1,7 @@
 //! That a window holds what is in it: by time, by its length, and by what it must not count.
 
 use super::*;
-use crate::crossing::health::lines::Lines;
+use crate::crossing::lines::Lines;
 
 const WINDOW: Duration = Duration::from_secs(10);
 const LONG_AGO: Moment = Moment::from_nanos(0);
