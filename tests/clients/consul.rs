@@ -350,7 +350,7 @@ fn a_consul_is_trusted_by_the_authority_that_the_config_names() {
     gateway.stop();
 }
 
-/// The README's example, but for where its Consul is.
+/// The guide's example, but for where its Consul is.
 #[test]
 fn the_example_works() {
     let program = need!(CONSUL);
@@ -359,8 +359,8 @@ fn the_example_works() {
     agent.until_closed();
     let mock = Mock::start(&folder);
     agent.add("it", mock.address, &json!({}));
-    let readme = std::fs::read_to_string(here().join("../../README.md")).unwrap();
-    let section = readme.split_once("**Consul.**").unwrap().1;
+    let guide = std::fs::read_to_string(here().join("../../src/GUIDE.md")).unwrap();
+    let section = guide.split_once("**Consul.**").unwrap().1;
     let example = section.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
     folder.write("consul.token", TOKEN);
     let key = section.split_once("consul kv put ").unwrap().1.lines().next().unwrap();

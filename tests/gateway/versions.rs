@@ -270,9 +270,9 @@ fn a_field_leads_to_a_version_whatever_the_split_says() {
 }
 
 #[test]
-fn the_readme_has_an_example_that_works() {
+fn the_guide_has_an_example_that_works() {
     let fleet = Fleet::start();
-    let page = include_str!("../../README.md");
+    let page = include_str!("../../src/GUIDE.md");
     let section = page.split_once("## Versions, splits and shadows").expect("a section").1;
     let block = section.split_once("```toml\n").expect("a block").1;
     let block = block.split_once("```").expect("it ends").0;
