@@ -146,12 +146,12 @@ impl Stream {
         socket::recv(self.fd, room)
     }
 
-    /// Whether there is something to receive, which stays there. `Ok(0)` means that the other side has closed.
+    /// Receives what is there, and leaves it there. `Ok(0)` means that the other side has closed.
     ///
     /// # Errors
     /// `WouldBlock` if nothing is there; else the socket's.
-    pub fn peek(&self) -> io::Result<usize> {
-        socket::peek(self.fd)
+    pub fn peek(&self, room: &mut [u8]) -> io::Result<usize> {
+        socket::peek(self.fd, room)
     }
 
     /// Sends as much as fits.

@@ -22,15 +22,14 @@ pub fn recv(fd: RawFd, room: &mut [u8]) -> io::Result<usize> {
     usize::try_from(got).map_err(|_| io::Error::last_os_error())
 }
 
-/// How many bytes are there, 1 at most: they stay there.
+/// Receives what is there, without waiting, and leaves it there.
 ///
 /// # Errors
 /// `WouldBlock` if nothing is there; else the socket's error. `Ok(0)` means that the sender has closed.
-pub fn peek(fd: RawFd) -> io::Result<usize> {
-    let mut byte = [0_u8; 1];
+pub fn peek(fd: RawFd, room: &mut [u8]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
-    // SAFETY: the pointer and length are those of a live, writable array.
-    let got = unsafe { libc::recv(fd, byte.as_mut_ptr().cast(), byte.len(), flags) };
+    // SAFETY: the pointer and length are those of a live, writable slice.
+    let got = unsafe { libc::recv(fd, room.as_mut_ptr().cast(), room.len(), flags) };
     usize::try_from(got).map_err(|_| io::Error::last_os_error())
 }
 

@@ -28,19 +28,40 @@ pub struct Link {
 pub enum Word {
     /// Plain bytes.
     Bytes,
+    /// The head of an answer which says, by this status, that it cannot answer now: 429, or 5xx that another endpoint may not say.
+    Trouble(u16),
     /// That it ends, in order or not.
     End,
 }
 
-/// What the first byte says that was looked at.
-fn word(peeked: io::Result<usize>) -> Option<Word> {
+/// As much as is looked at of what an endpoint says: `HTTP/1.1 503` (RFC 9112, section 4).
+const WORD_BYTES: usize = 12;
+
+/// What the first bytes say that were looked at.
+fn word(peeked: io::Result<&[u8]>) -> Option<Word> {
     match peeked {
-        Ok(0) => Some(Word::End),
-        Ok(_) => Some(Word::Bytes),
+        Ok([]) => Some(Word::End),
+        Ok(bytes) => Some(said(bytes)),
         Err(error) => match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => None,
             _ => Some(Word::End),
         },
+    }
+}
+
+/// What plain bytes begin with. A head that has come in part is taken for a good one: what it is shows when it is read.
+fn said(bytes: &[u8]) -> Word {
+    match bytes {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'4', b'2', b'9', ..] => {
+            Word::Trouble(429)
+        }
+        // 501 and 505 say what it is not made for: nor will be another one.
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'5', b'0', digit, ..]
+            if matches!(digit, b'0' | b'2'..=b'4') =>
+        {
+            Word::Trouble(500 + u16::from(digit - b'0'))
+        }
+        _ => Word::Bytes,
     }
 }
 
@@ -118,7 +139,11 @@ impl Link {
                 return Poll::Pending;
             }
             let word = match &mut self.tls {
-                None => word(self.stream.peek()),
+                None => {
+                    let mut room = [0; WORD_BYTES];
+                    let peeked = self.stream.peek(&mut room);
+                    word(peeked.map(|count| room.get(..count).unwrap_or_default()))
+                }
                 Some(session) => session.word(&self.stream),
             };
             if let Some(word) = word {
@@ -142,5 +167,33 @@ impl Link {
     /// Ready once the deadline has passed.
     pub fn poll_deadline(&self, cx: &Context<'_>) -> Poll<()> {
         self.stream.poll_deadline(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_another_endpoint_may_not_have_is_trouble() {
+        for (status, is_trouble) in [
+            (200, false),
+            (400, false),
+            (401, false),
+            (429, true),
+            (500, true),
+            (501, false),
+            (502, true),
+            (503, true),
+            (504, true),
+            (505, false),
+        ] {
+            let head = format!("HTTP/1.1 {status} What\r\n");
+            let expected = if is_trouble { Word::Trouble(status) } else { Word::Bytes };
+            assert_eq!(said(head.as_bytes()), expected, "{status}");
+        }
+        for other in ["H", "HTTP/1.1 50", "HTTP/2 503 Busy", "data: HTTP/1.1 503"] {
+            assert_eq!(said(other.as_bytes()), Word::Bytes, "{other}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use rustls::ClientConnection;
 use super::Word;
 use super::connect::Failure;
 use super::connect::Tls;
+use super::said;
 use crate::ring::stream::Stream;
 use crate::units::Moment;
 
@@ -125,7 +126,7 @@ impl Session {
         for _ in 0..READS_MAX {
             match self.tls.reader().into_first_chunk() {
                 Ok([]) => return Some(Word::End),
-                Ok(_) => return Some(Word::Bytes),
+                Ok(bytes) => return Some(said(bytes)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.has_failed => {}
                 Err(_) => return Some(Word::End),
             }

@@ -22,10 +22,10 @@ pub enum Ahead {
     Link,
     /// The other one, which has something to say.
     Rival,
-    /// That of the exchange: the other one has ended without a word.
-    LinkAlone,
-    /// The other one: that of the exchange has ended without a word.
-    RivalAlone,
+    /// That of the exchange: the other one has ended without a word, or with the head of an error of this status.
+    LinkAlone(Option<u16>),
+    /// The other one: that of the exchange has ended so.
+    RivalAlone(Option<u16>),
 }
 
 impl<O: Observer> Exchange<'_, O> {
@@ -66,13 +66,23 @@ impl<O: Observer> Exchange<'_, O> {
     }
 
     fn poll_words(&mut self, rival: &mut Link, cx: &mut Context<'_>) -> Poll<Ahead> {
-        match (rival.poll_word(cx), self.link.poll_word(cx)) {
-            (Poll::Ready(Word::Bytes), _) => Poll::Ready(Ahead::Rival),
-            (_, Poll::Ready(Word::Bytes)) => Poll::Ready(Ahead::Link),
-            (_, Poll::Ready(Word::End)) => Poll::Ready(Ahead::RivalAlone),
-            (Poll::Ready(Word::End), Poll::Pending) => Poll::Ready(Ahead::LinkAlone),
-            (Poll::Pending, Poll::Pending) => Poll::Pending,
+        let words = (rival.poll_word(cx), self.link.poll_word(cx));
+        if let (Poll::Pending, Poll::Pending) = words {
+            return Poll::Pending;
         }
+        Poll::Ready(match words {
+            (Poll::Ready(Word::Bytes), _) => Ahead::Rival,
+            (_, Poll::Ready(Word::Bytes)) => Ahead::Link,
+            // An error is not what was waited for as long as the other one may do better; of two, one is as good as the other.
+            (Poll::Ready(Word::Trouble(status)), Poll::Pending | Poll::Ready(Word::Trouble(_))) => {
+                Ahead::LinkAlone(Some(status))
+            }
+            (Poll::Ready(Word::End), Poll::Pending | Poll::Ready(Word::Trouble(_))) => {
+                Ahead::LinkAlone(None)
+            }
+            (_, Poll::Ready(Word::Trouble(status))) => Ahead::RivalAlone(Some(status)),
+            (_, Poll::Ready(Word::End) | Poll::Pending) => Ahead::RivalAlone(None),
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use crate::accept::incoming::Incoming;
 use crate::balance::budget;
 use crate::balance::hedge;
 use crate::balance::hedge::After;
+use crate::balance::verdict;
 use crate::balance::verdict::Verdict;
 use crate::llm::features;
 use crate::record::Fault;
@@ -135,13 +136,13 @@ async fn second<'w>(
     let ahead = exchange.race(upload, request, way.edits(&name), first.link.link()).await;
     let has_won = match ahead {
         Ok(Ahead::Link) => true,
-        Ok(Ahead::LinkAlone) => {
-            attempts.note(&mut first.seat, of_one_that_ended(&first.link));
+        Ok(Ahead::LinkAlone(status)) => {
+            attempts.note(&mut first.seat, of_the_other(status, &first.link));
             true
         }
         Ok(Ahead::Rival) => false,
-        Ok(Ahead::RivalAlone) => {
-            attempts.note(&mut second.seat, of_one_that_ended(&second.link));
+        Ok(Ahead::RivalAlone(status)) => {
+            attempts.note(&mut second.seat, of_the_other(status, &second.link));
             false
         }
         Err(fault) => {
@@ -157,6 +158,11 @@ async fn second<'w>(
     }
     attempts.was_reused = is_reused;
     Ok(Some(second))
+}
+
+/// What it says of an endpoint that it has begun an error of this status, or none and has ended.
+fn of_the_other(status: Option<u16>, link: &InUse<'_>) -> Verdict {
+    status.map_or_else(|| of_one_that_ended(link), |status| verdict::of_status(status, false))
 }
 
 /// What it says of an endpoint that a connection to it has ended without a word.

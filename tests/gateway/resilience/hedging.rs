@@ -138,6 +138,46 @@ fn nor_does_a_first_one_once_a_second_is_asked() {
     assert_eq!(client.message().text(), "{\"from\":2}");
 }
 
+/// An error that comes quickly is no answer, as long as the other one may have one.
+#[test]
+fn an_error_does_not_win() {
+    const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+    for is_second in [true, false] {
+        let (first, second) = (Upstream::start(), Upstream::start());
+        let lines = format!("{HEDGE}\nretry = false");
+        let config = upstream_of(&[&first.url(), &second.url()], OPENS_AT_ONCE, &lines);
+        let gateway = Setup::new(config).start();
+        let mut client = gateway.client();
+        client.send(chat("m", ""));
+        let ((mut one, _), (mut two, _)) = (first.request(), second.request());
+        let (busy, good) = if is_second { (&mut two, &mut one) } else { (&mut one, &mut two) };
+        busy.send(BUSY);
+        // It is held against it.
+        gateway.await_metric("ringway_endpoint_state", &[("state", "open")], 1);
+        busy.until_gone();
+        assert!(client.is_silent());
+        good.send(ok("{}"));
+        assert_eq!(client.message().status(), 200);
+        let result = if is_second { "lost" } else { "won" };
+        gateway.await_metric("ringway_hedges_total", &[("result", result)], 1);
+    }
+}
+
+/// Of two errors one is told.
+#[test]
+fn two_errors_are_an_error() {
+    let (first, second) = (Upstream::start(), Upstream::start());
+    let lines = format!("{HEDGE}\nretry = false");
+    let gateway = Setup::new(upstream_of(&[&first.url(), &second.url()], "", &lines)).start();
+    let mut client = gateway.client();
+    client.send(chat("m", ""));
+    let ((mut one, _), (mut two, _)) = (first.request(), second.request());
+    for server in [&mut one, &mut two] {
+        server.send_what_is_taken("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n");
+    }
+    assert_eq!(client.message().status(), 503);
+}
+
 #[test]
 fn a_second_one_that_cannot_be_reached_is_left_alone_from_then_on() {
     let first = Upstream::start();

@@ -29,9 +29,9 @@ async fn race(
 fn the_first_of_two_that_answers_is_run_or_the_one_that_is_left() {
     for (ahead, is_link) in [
         (Ahead::Link, true),
-        (Ahead::LinkAlone, true),
+        (Ahead::LinkAlone(None), true),
         (Ahead::Rival, false),
-        (Ahead::RivalAlone, false),
+        (Ahead::RivalAlone(None), false),
     ] {
         on_both_drivers(move || async move {
             let mut asking = Asking::begin(Judged::Withhold, 3).await;
@@ -48,7 +48,7 @@ fn the_first_of_two_that_answers_is_run_or_the_one_that_is_left() {
             let (mut answering, mut silent) = (Some(winner), Some(loser));
             match ahead {
                 Ahead::Link | Ahead::Rival => answer(answering.take().unwrap(), &[OK]),
-                Ahead::LinkAlone | Ahead::RivalAlone => drop(silent.take()),
+                Ahead::LinkAlone(_) | Ahead::RivalAlone(_) => drop(silent.take()),
             }
             let met = race(&mut asking, &mut second, &mut second_upload, &mut first).await;
             assert_eq!(met, Ok(ahead));
