@@ -117,7 +117,7 @@ usage: ringway [serve] [--config FILE]
   check     say whether FILE is good, and what it would change in the running gateway
   explain   say what would happen to a request, and why
   key new   make an API key: print it, once, and the line of the config that lets it in
-  mock      serve the demo model server alone
+  mock      serve the demo model server alone; what x-mock-... fields do: src/GUIDE.md
 
   --config FILE            the config, TOML; read again on SIGHUP and when it changes
   --model, --path, --method, --header, --address IP, --tenant NAME

@@ -15,7 +15,7 @@ pub const HELP: &str = "\
                        /mock/listener?closed (or silent, or open); they are at the first address as well
   --share              let others listen on the same address (SO_REUSEPORT)
   --X VALUE            the default of request field x-mock-X, for instance --gap-ms 20, --events 100, --bytes 1024,
-                       --delay-ms 5, --status 500, --cut-after 3 (all of them: src/mock/behaviour.rs)
+                       --delay-ms 5, --status 500, --cut-after 3 (all of them: src/GUIDE.md)
 ";
 
 /// What follows `x-mock-` in the names of the fields.
@@ -114,6 +114,14 @@ mod tests {
         assert_eq!(options.models, ["a", "b"]);
         assert_eq!(options.behaviour.gap, Duration::from_millis(5));
         assert!(options.tick.is_zero() && options.may_share);
+    }
+
+    #[test]
+    fn every_field_is_in_the_guide() {
+        let guide = include_str!("../GUIDE.md");
+        for name in BEHAVIOURS {
+            assert!(guide.contains(&format!("`x-mock-{name}`")), "{name}");
+        }
     }
 
     #[test]
