@@ -308,6 +308,45 @@ fn shell_scripts_are_shell() {
     }
 }
 
+#[test]
+fn what_is_optimized_is_built_by_the_profile() {
+    let asked = |level: &str, profile: &str| {
+        let mut wrapped = Command::new(".cargo/rustc");
+        run(wrapped.args(["echo", "-C", level]).env("RINGWAY_PROFILE", profile))
+    };
+    let args = |level: &str, profile: &str| {
+        let done = asked(level, profile);
+        assert!(done.status.success(), "{profile}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    assert!(args("opt-level=3", "").contains(".cargo/ringway.profdata"));
+    assert!(args("opt-level=3", "use").contains("-Cprofile-use="));
+    assert!(args("opt-level=3", "generate:/tmp/raw").contains("-Cprofile-generate=/tmp/raw"));
+    assert_eq!(args("opt-level=3", "off"), "-C opt-level=3\n");
+    assert_eq!(args("opt-level=0", "use"), "-C opt-level=0\n");
+    for unknown in ["of", "generate:"] {
+        let refused = asked("opt-level=3", unknown);
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("write use, off or generate:"));
+    }
+}
+
+/// A profile that the compiler cannot read would fail every release build.
+#[test]
+fn the_profile_can_be_read() {
+    let made = env::temp_dir().join(format!("ringway-profile-{}", std::process::id()));
+    fs::create_dir_all(&made).unwrap();
+    let source = made.join("nothing.rs");
+    fs::write(&source, "pub fn nothing() {}\n").unwrap();
+    let mut compile = Command::new(".cargo/rustc");
+    compile.arg(env::var_os("RUSTC").unwrap_or("rustc".into()));
+    compile.args(["--crate-type=lib", "--emit=obj", "-C", "opt-level=3", "--out-dir"]);
+    let done = run(compile.arg(&made).arg(&source).env("RINGWAY_PROFILE", "use"));
+    fs::remove_dir_all(&made).unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && said.is_empty(), "{said}");
+}
+
 /// It looks and changes nothing. What it finds is the machine's matter; that it finds its way is ours.
 #[test]
 fn the_host_can_be_checked() {
