@@ -96,6 +96,10 @@ fn plans(args: &Args) -> Result<Vec<Plan>, Failure> {
         plan.sources = args.sources.unwrap_or(plan.sources);
         plan.request.model = args.model.clone().unwrap_or(plan.request.model);
         plan.check().map_err(Failure::Usage)?;
+        if args.serve.is_some() {
+            let is_given = args.through.is_some() || !args.settings.is_empty();
+            plan.check_serve(is_given).map_err(|why| Failure::Usage(format!("--serve: {why}")))?;
+        }
         plans.extend(plan.steps());
     }
     Ok(plans)
@@ -143,6 +147,7 @@ fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         destination: Destination::parse(url).map_err(Failure::Usage)?,
         pids: args.pids.clone(),
         cpus: args.cpus.clone(),
+        serve: args.serve,
         mocks: mocks(args)?,
     };
     let outcomes = go(args, &plans, std::slice::from_ref(&setting), rounds, out)?;
@@ -167,6 +172,7 @@ fn run_compare(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
             destination: Destination::parse(url).map_err(Failure::Usage)?,
             pids: parts.map(args::parse_pid).collect::<Result<_, _>>()?,
             cpus: args.cpus.clone(),
+            serve: args.serve,
             mocks: mocks(args)?,
         });
     }

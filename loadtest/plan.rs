@@ -172,6 +172,32 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Whether the tester can answer this plan's requests itself; `has_gateway`: it does not start one of its own.
+    ///
+    /// # Errors
+    /// Why not, and what to do instead.
+    pub fn check_serve(&self, has_gateway: bool) -> Result<(), String> {
+        if !has_gateway {
+            return Err(
+                "the gateway that the tester starts has mocks; name one by --through or --setting"
+                    .to_owned(),
+            );
+        }
+        let answer = &self.answer;
+        let is_told = answer.events.is_some()
+            || answer.gap_ms.is_some()
+            || answer.delay_ms.is_some()
+            || !answer.mock.is_empty();
+        if self.request.stream || is_told || self.clients.slow > 0 {
+            let name = &self.name;
+            return Err(format!("{name} asks for more than whole answers at once; take a mock"));
+        }
+        if answer.bytes.is_none() {
+            return Err(format!("{} names no answer.bytes", self.name));
+        }
+        Ok(())
+    }
+
     /// Whether the plan makes sense.
     ///
     /// # Errors
@@ -306,5 +332,25 @@ mod tests {
             let error = Plan::parse(text).unwrap_err();
             assert!(error.contains(word), "{error}");
         }
+    }
+
+    #[test]
+    fn only_whole_answers_can_be_served_by_the_tester() {
+        let check = |text: &str| {
+            let plan = Plan::parse(&format!("name = 'x'\n{text}")).unwrap();
+            plan.check_serve(true).map_err(|why| why.len())
+        };
+        assert_eq!(check("answer.bytes = 10"), Ok(()));
+        for text in [
+            "answer.status = 401",
+            "answer = { bytes = 10, delay_ms = 1 }",
+            "answer = { bytes = 10, mock = { cut = '1' } }",
+            "answer = { bytes = 10, events = 2 }\nrequest.stream = true",
+            "answer.bytes = 10\nclients = { slow = 1, slow_read_bytes = 1 }",
+        ] {
+            assert!(check(text).is_err(), "{text}");
+        }
+        let whole = Plan::parse("name = 'x'\nanswer.bytes = 10").unwrap();
+        assert!(whole.check_serve(false).unwrap_err().contains("--through"));
     }
 }

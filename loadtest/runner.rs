@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::ask::MockCounts;
 use crate::client;
 use crate::client::Job;
 use crate::client::destination::Destination;
+use crate::client::upstream::Place;
 use crate::measure::process::Reading;
 use crate::measure::tally::Counts;
 use crate::measure::tally::Spread;
@@ -32,6 +34,8 @@ pub struct Setting {
     pub pids: Vec<u32>,
     /// CPUs of the tester's threads, in turn.
     pub cpus: Vec<usize>,
+    /// Where the tester's threads also answer as the model server behind it, if they do.
+    pub serve: Option<SocketAddr>,
     /// Mocks behind it that are asked afterwards whether all was cancelled that was left.
     pub mocks: Vec<Destination>,
 }
@@ -132,6 +136,9 @@ pub fn run(plan: &Plan, setting: &Setting) -> io::Result<Outcome> {
                 share,
                 shares: plan.threads,
                 cpu: setting.cpus.get(share % setting.cpus.len().max(1)).copied(),
+                serve: setting
+                    .serve
+                    .map(|address| Place { address, bytes: plan.answer.bytes.unwrap_or_default() }),
                 has_log: false,
             };
             thread::Builder::new().name(format!("client-{share}")).spawn(move || client::run(job))

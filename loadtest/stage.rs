@@ -63,6 +63,7 @@ impl Stage {
             destination,
             pids: self.mocks.iter().map(|mock| mock.child.id()).collect(),
             cpus: self.tester_cpus.clone(),
+            serve: None,
             mocks,
         }
     }
@@ -75,6 +76,7 @@ impl Stage {
             destination: self.gateway.destination.clone(),
             pids: vec![self.gateway.child.id()],
             cpus: self.tester_cpus.clone(),
+            serve: None,
             mocks: self.mocks(),
         }
     }

@@ -103,6 +103,7 @@ fn run_load(
         share: 0,
         shares: 1,
         cpu: None,
+        serve: None,
         has_log: false,
     };
     let client =

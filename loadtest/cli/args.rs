@@ -1,5 +1,7 @@
 //! What the command line says.
 
+use std::net::SocketAddr;
+
 use ringway::sys::affinity;
 
 use crate::cli::Failure;
@@ -32,6 +34,8 @@ servers themselves, and end with exit code 1 if a promise of it was broken.
   --pid PID            process whose CPU and memory are measured; may be given more than once
   --setting N=URL,PID  (compare) a name, where to, and what to measure; the first one is what the others are compared with
   --mock URL           a mock behind what is measured: must have no stream left open after the run; more than once
+  --serve ADDRESS      the tester answers there itself as the model server behind what is measured, in the threads of its
+                       clients, which costs less than a mock; for whole answers of a size (saturation, new_connections)
   --rounds N           (compare) rounds (default 3)
   --cpus LIST          CPUs of the tester's threads, for instance 0 or 0,2-3
   --connections N --rate N --duration SECONDS --warmup SECONDS --threads N --sources N --model NAME
@@ -65,6 +69,7 @@ pub struct Args {
     pub output: Option<String>,
     pub html: Option<String>,
     pub mocks: Vec<String>,
+    pub serve: Option<SocketAddr>,
     pub phases: Vec<String>,
     pub resumes: Option<u64>,
     pub seed: Option<u64>,
@@ -104,6 +109,12 @@ pub fn read(args: Vec<String>) -> Result<Args, Failure> {
             Long("sources") => read.sources = Some(parser.value()?.parse()?),
             Long("model") => read.model = Some(parser.value()?.string()?),
             Long("json") => read.is_json = true,
+            Long("serve") => {
+                let address = parser.value()?.string()?;
+                let wrong =
+                    |_| Failure::Usage(format!("--serve: {address:?} is not like 127.0.0.1:9001"));
+                read.serve = Some(address.parse().map_err(wrong)?);
+            }
             Long("mock") => read.mocks.push(parser.value()?.string()?),
             Long("resumes") => read.resumes = Some(parser.value()?.parse()?),
             Long("seed") => read.seed = Some(parser.value()?.parse()?),

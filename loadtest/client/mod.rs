@@ -20,6 +20,7 @@ use crate::client::connection::State;
 use crate::client::connection::Step;
 use crate::client::destination::Destination;
 use crate::client::request::Bytes;
+use crate::client::upstream::Upstream;
 use crate::client::verify::Expected;
 use crate::measure::tally::Fate;
 use crate::measure::tally::Sample;
@@ -34,6 +35,7 @@ use crate::schedule::share_of;
 pub mod connection;
 pub mod destination;
 pub mod request;
+pub mod upstream;
 pub mod verify;
 
 /// What one thread has to do.
@@ -51,6 +53,8 @@ pub struct Job {
     pub shares: usize,
     /// The CPU to run on, if any.
     pub cpu: Option<usize>,
+    /// Where this thread also answers as the model server, if it does.
+    pub serve: Option<upstream::Place>,
     /// Whether each request is noted; also streams then get time to end after the last start.
     pub has_log: bool,
 }
@@ -85,6 +89,7 @@ pub fn run(job: Job) -> io::Result<Tally> {
 struct Worker {
     job: Job,
     poll: Poll,
+    upstream: Option<Upstream>,
     connections: Vec<Connection>,
     request: Bytes,
     slow_request: Bytes,
@@ -121,8 +126,10 @@ impl Worker {
             job.destination.addresses.first().map_or_else(String::new, SocketAddr::to_string);
         let prefix = &job.destination.prefix;
         let later = (fast..fast + slow).map(|slot| Reverse((start, slot))).collect();
+        let poll = Poll::open()?;
         Ok(Self {
-            poll: Poll::open()?,
+            upstream: job.serve.map(|place| Upstream::listen(place, &poll)).transpose()?,
+            poll,
             request: Bytes::of(plan, &host, prefix, false),
             slow_request: Bytes::of(plan, &host, prefix, true),
             idle: if plan.rate.is_some() { (0..fast).rev().collect() } else { Vec::new() },
@@ -165,14 +172,23 @@ impl Worker {
                 self.start_due(now);
             }
             self.poll.wait(self.next_wait(now), &mut sockets)?;
-            for Ready { key, is_hung_up } in sockets.drain(..) {
-                if let Ok(slot) = usize::try_from(key) {
-                    self.connections[slot].is_hung_up |= is_hung_up;
-                    self.go_on(slot);
-                }
+            for ready in sockets.drain(..) {
+                self.take_ready(ready)?;
             }
         }
         self.finish();
+        Ok(())
+    }
+
+    fn take_ready(&mut self, ready: Ready) -> io::Result<()> {
+        if ready.key >= upstream::KEYS {
+            let upstream = self.upstream.as_mut();
+            return upstream.map_or(Ok(()), |u| u.go_on(ready, &mut self.room, &self.poll));
+        }
+        if let Ok(slot) = usize::try_from(ready.key) {
+            self.connections[slot].is_hung_up |= ready.is_hung_up;
+            self.go_on(slot);
+        }
         Ok(())
     }
 

@@ -111,6 +111,7 @@ fn start_clients(
             share: number,
             shares: 1,
             cpu: None,
+            serve: None,
             has_log: true,
         };
         thread::Builder::new().name("client".to_owned()).spawn(move || client::run(job))

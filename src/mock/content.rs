@@ -135,19 +135,28 @@ fn checksum(before: &[u8], after: &[u8]) -> u64 {
     mix(mix(0x9E37_79B9_7F4A_7C15, before), after)
 }
 
+const fn step(sum: u64, word: u64) -> u64 {
+    let product = (sum ^ word).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    product ^ (product >> 29)
+}
+
+/// Four sums side by side, because each step of one must wait for the multiplication before it.
 fn mix(seed: u64, bytes: &[u8]) -> u64 {
-    let step = |sum: u64, word: u64| {
-        let product = (sum ^ word).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-        product ^ (product >> 29)
-    };
-    let (words, rest) = bytes.as_chunks::<8>();
-    let mut sum = step(seed, bytes.len() as u64);
+    let mut sums = [1, 2, 3, 4].map(|lane: u64| step(seed ^ lane, bytes.len() as u64));
+    let (rows, rest) = bytes.as_chunks::<32>();
+    for row in rows {
+        let (words, _) = row.as_chunks::<8>();
+        for (sum, word) in sums.iter_mut().zip(words) {
+            *sum = step(*sum, u64::from_le_bytes(*word));
+        }
+    }
+    let (words, rest) = rest.as_chunks::<8>();
     for word in words {
-        sum = step(sum, u64::from_le_bytes(*word));
+        sums[0] = step(sums[0], u64::from_le_bytes(*word));
     }
     let mut last = [0u8; 8];
     last[..rest.len()].copy_from_slice(rest);
-    step(sum, u64::from_le_bytes(last))
+    sums.into_iter().fold(u64::from_le_bytes(last), step)
 }
 
 fn write_hex(room: &mut [u8], number: u64) {
